@@ -1,0 +1,43 @@
+# Thin on purpose: a target says what runs, scripts/ knows how. `make help` lists them.
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test format lint imports types coverage docs check
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+# One stamp for each extra that is installed into .venv: the second time costs nothing.
+.venv/.installed-%: pyproject.toml setup.py scripts/install.sh
+	@bash scripts/install.sh $*
+
+setup: .venv/.installed-dev .venv/.installed-docs ## Make .venv with all that development needs.
+
+serve: .venv/.installed-server ## Run the chat server at http://localhost:8765.
+	@exec $(BIN)/python -m server $(ARGS)
+
+test: .venv/.installed-dev ## Run every test; first install the services that they need where possible.
+	@bash scripts/services.sh
+	@$(BIN)/python -m pytest $(ARGS)
+
+format: .venv/.installed-dev ## Format the code and mend what ruff can mend.
+	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+lint: .venv/.installed-dev ## Check the format and the lint rules.
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+imports: .venv/.installed-dev ## Check that dependencies point one way.
+	@$(BIN)/lint-imports
+
+types: .venv/.installed-dev ## Check the types (mypy, strict).
+	@$(BIN)/mypy
+
+coverage: .venv/.installed-dev ## Demand that unit and conformance tests run every branch of the core.
+	@$(BIN)/coverage run -m pytest -q tests/unit tests/conformance && $(BIN)/coverage report
+
+docs: .venv/.installed-docs ## Build the documentation into docs/_build/html; warnings are errors.
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+
+check: ## Do what continuous integration does.
+	@bash .ci/run

@@ -1,0 +1,55 @@
+"""What holds for every test: settings of Hypothesis, and services that are missed loudly.
+
+Knows nothing about the code under test; helpers for that are in ``tests/helpers.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CI = os.environ.get("CI", "").lower() == "true"
+
+# A deadline would make a test's verdict depend on the machine's load.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if CI else "default")
+
+
+def _chromium() -> bool:
+    browsers = ("chromium", "chromium-browser", "google-chrome")
+    return any(map(shutil.which, browsers)) and shutil.which("chromedriver") is not None
+
+
+# marker -> (is the service there?, what to do when it is not)
+SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
+    "browser": (_chromium, "needs Chromium: apt-get install chromium chromium-driver"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, (available, remedy) in SERVICES.items():
+        if item.get_closest_marker(marker) is None or available():
+            continue
+        if CI:
+            pytest.fail(f"{remedy} (CI=true: a missing service is a failure)", pytrace=False)
+        item.config.stash.setdefault(_missed, {}).setdefault(remedy, []).append(item.nodeid)
+        pytest.skip(remedy)
+
+
+_missed = pytest.StashKey[dict[str, list[str]]]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for remedy, tests in config.stash.get(_missed, {}).items():
+        terminalreporter.section("tests that did NOT run", sep="!", red=True)
+        terminalreporter.line(f"{len(tests)} tests: {remedy}", red=True)
