@@ -1,0 +1,421 @@
+"""The protocol, after the opening handshake: the one object that a transport drives.
+
+What lives here: what is answered to what, the closing handshake, and the timers. This file does no
+I/O, reads no clock and starts no task: bytes and times come in as arguments, bytes and deadlines go
+out as results. Client and server differ in masking and in who ends TCP; there is no subclass for
+either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from .close import Close, CloseCode
+from .codec import Decoder, encode
+from .errors import ProtocolError, UsageError, connection_closed
+from .events import Closed, Event, Fault, Ping
+from .extensions.base import Extension
+from .frames import Opcode
+from .limits import Limits
+from .masking import new_masking_key
+from .state import State, Trigger, transition
+
+__all__ = ["Connection", "Role", "TransportAction"]
+
+DEFAULT_LIMITS = Limits()
+
+
+class Role(Enum):
+    """Which side of the connection we are."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class TransportAction(Enum):
+    """What the transport does with TCP once `Connection.data_to_send` is written."""
+
+    KEEP = "keep it open"
+    HALF_CLOSE = "end our side of TCP, and go on reading"
+    CLOSE = "end TCP"
+    ABORT = "drop TCP at once"
+
+
+class Connection:
+    """One WebSocket connection, in memory.
+
+    A transport gives it what it reads (`receive_data`, `receive_eof`), writes what it has to say
+    (`data_to_send`), wakes it at `next_deadline` (`handle_deadline`), and does to TCP what
+    `transport_action` says. All times are seconds of one monotonic clock of the caller's choice.
+
+    Args:
+        role: which side we are.
+        limits: see `Limits`.
+        extensions: what the opening handshake agreed on, in the order of the server's answer.
+        now: the time at which the connection opens.
+    """
+
+    __slots__ = (
+        "_close_received",
+        "_close_sent",
+        "_deadline",
+        "_decoder",
+        "_discarded",
+        "_extensions",
+        "_fault",
+        "_last_received",
+        "_limits",
+        "_masks",
+        "_outbox",
+        "_pending_pong",
+        "_ping_sent",
+        "_reading_paused",
+        "_role",
+        "_sending",
+        "_state",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        extensions: Sequence[Extension] = (),
+        now: float = 0.0,
+    ) -> None:
+        self._role = role
+        self._limits = limits
+        self._extensions = tuple(extensions)
+        self._masks = role is Role.CLIENT
+        self._decoder = Decoder(
+            masked=role is Role.SERVER,
+            max_message_size=limits.max_message_size,
+            max_fragments=limits.max_fragments,
+            extensions=self._extensions,
+        )
+        self._state = transition(State.CONNECTING, Trigger.ACCEPT)
+        self._outbox: list[bytes] = []
+        self._pending_pong: bytes | None = None
+        self._sending: Opcode | None = None
+        self._close_received: Close | None = None
+        self._close_sent: Close | None = None
+        self._fault: ProtocolError | None = None
+        self._discarded = 0
+        self._last_received = now
+        self._ping_sent: float | None = None
+        self._reading_paused = False
+        self._deadline: float | None = None
+
+    # How it stands
+
+    @property
+    def role(self) -> Role:
+        """Which side we are."""
+        return self._role
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._state
+
+    @property
+    def extensions(self) -> tuple[Extension, ...]:
+        """The extensions in use."""
+        return self._extensions
+
+    @property
+    def close_received(self) -> Close | None:
+        """The Close frame that the peer sent, if it did."""
+        return self._close_received
+
+    @property
+    def close_sent(self) -> Close | None:
+        """The Close frame that we sent, if we did."""
+        return self._close_sent
+
+    @property
+    def fault(self) -> ProtocolError | None:
+        """What the peer did wrong, if that is how the connection ended."""
+        return self._fault
+
+    @property
+    def transport_action(self) -> TransportAction:
+        """What is to be done with TCP, after `data_to_send` has been written."""
+        if self._state is State.CLOSED:
+            return TransportAction.ABORT
+        if self._state is State.CLOSE_EXCHANGED:
+            # The peer may still be sending. Closing TCP now would reset it (RFC 1122 §4.2.2.13),
+            # and our Close could be lost with that: end our side only, and wait a little.
+            if self._fault is not None:
+                return TransportAction.HALF_CLOSE
+            # §5.5.1: "the server MUST close the underlying TCP connection immediately; the client
+            # SHOULD wait for the server to close the connection".
+            if self._role is Role.SERVER:
+                return TransportAction.CLOSE
+        return TransportAction.KEEP
+
+    # What the peer says
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float = 0.0) -> list[Event]:
+        """Takes what a read brought.
+
+        Pings are answered here. The peer's `Close`, or a `Fault`, stands last in the list: when the
+        application has dealt with what came before it, call `answer_close`. Until then it may still
+        send.
+
+        Args:
+            data: the bytes, cut anywhere.
+            now: the time at which they came.
+
+        Returns:
+            What they complete, in order: `str` and `bytes` for messages, `Ping`, `Pong`, `Close`,
+            `Fault`, `Closed`.
+        """
+        if self._state is not State.OPEN and self._state is not State.CLOSE_SENT:
+            return self._discard(len(data))
+        self._last_received = now
+        self._ping_sent = None
+        writing_held_up = bool(self._outbox)
+        events = self._decoder.receive_data(data)
+        for event in events:
+            kind = type(event)
+            if kind is str or kind is bytes:
+                continue
+            if isinstance(event, Ping):
+                self._answer_ping(event.payload, writing_held_up)
+            elif isinstance(event, Close):
+                self._close_received = event
+                self._end_receiving(Trigger.RECEIVE_CLOSE, now)
+            elif isinstance(event, Fault):
+                self._fail(event.error, now)
+        return events
+
+    def receive_eof(self) -> list[Event]:
+        """Takes the end of TCP, however it came.
+
+        Returns:
+            `Closed`, once.
+        """
+        if self._state is State.CLOSED:
+            return []
+        clean = (
+            self._state is State.CLOSE_EXCHANGED
+            and self._close_received is not None
+            and self._fault is None
+        )
+        self._state = transition(self._state, Trigger.END)
+        self._outbox.clear()
+        self._pending_pong = None
+        self._deadline = None
+        closed = connection_closed(self._close_received, self._close_sent)
+        return [Closed(closed.code, closed.reason, clean)]
+
+    def answer_close(self, now: float = 0.0) -> None:
+        """Sends the Close that the peer's `Close` or `Fault` asks for.
+
+        To be called when everything that came before it has been dealt with; after
+        `Limits.close_grace` it happens by itself. Does nothing when no answer is due.
+        """
+        if self._state is not State.CLOSE_RECEIVED:
+            return
+        if self._fault is not None:
+            close = Close(self._fault.code, self._fault.reason)
+        else:
+            assert self._close_received is not None
+            # §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
+            # status code it received."
+            close = Close(self._close_received.code)
+        self._send_close(close, now)
+
+    # What we say
+
+    def data_to_send(self) -> bytes:
+        """Returns what is to be written, and forgets it."""
+        if self._pending_pong is not None:
+            self._send_pending_pong()
+        outbox = self._outbox
+        if not outbox:
+            return b""
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
+        return data
+
+    def send_text(self, text: str, *, final: bool = True) -> None:
+        """Sends a text message, or the next fragment of one.
+
+        Args:
+            text: the message.
+            final: False when more of the same message follows (§5.4).
+
+        Raises:
+            UsageError: the text holds surrogates, which UTF-8 cannot; or a binary message is
+                unfinished.
+            ConnectionClosed: our Close was sent, or TCP has ended.
+        """
+        try:
+            payload = text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"text is not valid Unicode: {error.reason}") from error
+        self._send_message(Opcode.TEXT, payload, final)
+
+    def send_binary(self, data: bytes | bytearray | memoryview, *, final: bool = True) -> None:
+        """Sends a binary message, or the next fragment of one.
+
+        Args:
+            data: the message; it is copied.
+            final: False when more of the same message follows (§5.4).
+
+        Raises:
+            UsageError: a text message is unfinished.
+            ConnectionClosed: our Close was sent, or TCP has ended.
+        """
+        self._send_message(Opcode.BINARY, data if type(data) is bytes else bytes(data), final)
+
+    def send_ping(self, payload: bytes = b"") -> None:
+        """Sends a Ping with at most 125 bytes (§5.5.2). Raises as `send_binary` does."""
+        self._send_control(Opcode.PING, payload)
+
+    def send_pong(self, payload: bytes = b"") -> None:
+        """Sends a Pong that nobody asked for, as a one-way sign of life (§5.5.3)."""
+        self._send_control(Opcode.PONG, payload)
+
+    def close(
+        self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "", now: float = 0.0
+    ) -> None:
+        """Starts the closing handshake (§7.1.2), or answers the peer's. Safe to call again.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, 3000 to 4999; 1005 for a Close without a code.
+            reason: at most 123 bytes of UTF-8; not for the eyes of end users.
+            now: the time.
+
+        Raises:
+            UsageError: the code must not travel, or the reason is too long. Nothing was sent.
+        """
+        close = Close(code, reason)
+        try:
+            close.payload()
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if self._state is State.OPEN:
+            self._send_close(close, now)
+        else:
+            self.answer_close(now)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """Returns when `handle_deadline` is to be called, or None."""
+        if self._state is not State.OPEN:
+            return self._deadline
+        if self._reading_paused:
+            return None
+        if self._ping_sent is not None:
+            timeout = self._limits.ping_timeout
+            return None if timeout is None else self._ping_sent + timeout
+        interval = self._limits.ping_interval
+        return None if interval is None else self._last_received + interval
+
+    def handle_deadline(self, now: float) -> list[Event]:
+        """Does what is due: sends a Ping, gives up waiting for life, answers, or ends it.
+
+        Returns:
+            `Fault` with 1011 when the peer shows no life, `Closed` when it does not end the
+            connection in time; otherwise nothing.
+        """
+        deadline = self.next_deadline()
+        if deadline is None or now < deadline:
+            return []
+        if self._state is State.CLOSE_RECEIVED:
+            self.answer_close(now)
+            return []
+        if self._state is not State.OPEN:
+            return self.receive_eof()
+        if self._ping_sent is None:
+            self.send_ping()
+            self._ping_sent = now
+            return []
+        error = ProtocolError(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+        self._fail(error, now)
+        return [Fault(error)]
+
+    def pause_reading(self) -> None:
+        """Tells that the transport has stopped reading: silence is our own doing from here on."""
+        self._reading_paused = True
+
+    def resume_reading(self, now: float = 0.0) -> None:
+        """Tells that the transport reads again; the peer's time to show life starts anew."""
+        self._reading_paused = False
+        self._last_received = now
+        if self._ping_sent is not None:
+            self._ping_sent = now
+
+    # Inside
+
+    def _send_message(self, opcode: Opcode, payload: bytes, final: bool) -> None:
+        if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
+            raise connection_closed(self._close_received, self._close_sent)
+        if self._sending is None:
+            self._sending = None if final else opcode
+        elif self._sending is not opcode:
+            raise UsageError(f"an unfinished {self._sending.name.lower()} message has to end first")
+        else:
+            self._sending = None if final else opcode
+            opcode = Opcode.CONTINUATION
+        self._send_frame(opcode, payload, final)
+
+    def _send_control(self, opcode: Opcode, payload: bytes) -> None:
+        if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
+            raise connection_closed(self._close_received, self._close_sent)
+        if len(payload) > 125:
+            raise UsageError("a control frame carries at most 125 bytes")
+        self._send_frame(opcode, bytes(payload))
+
+    def _send_close(self, close: Close, now: float) -> None:
+        if self._pending_pong is not None:
+            self._send_pending_pong()
+        self._send_frame(Opcode.CLOSE, close.payload())
+        self._close_sent = close
+        self._state = transition(self._state, Trigger.SEND_CLOSE)
+        self._set_deadline(self._limits.close_timeout, now)
+
+    def _send_frame(self, opcode: Opcode, payload: bytes, final: bool = True) -> None:
+        key = new_masking_key() if self._masks else None
+        self._outbox.append(encode(opcode, payload, fin=final, masking_key=key))
+
+    def _answer_ping(self, payload: bytes, writing_held_up: bool) -> None:
+        # §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response,
+        # unless it already received a Close frame."
+        if self._state is not State.OPEN:
+            return
+        # §5.5.3: "it MAY elect to send a Pong frame for only the most recently processed Ping
+        # frame": a peer that pings but does not read cannot make us remember every Ping.
+        if writing_held_up:
+            self._pending_pong = payload
+        else:
+            self._send_frame(Opcode.PONG, payload)
+
+    def _send_pending_pong(self) -> None:
+        payload, self._pending_pong = self._pending_pong, None
+        assert payload is not None
+        self._send_frame(Opcode.PONG, payload)
+
+    def _fail(self, error: ProtocolError, now: float) -> None:
+        self._fault = error
+        self._end_receiving(Trigger.FAULT, now)
+
+    def _end_receiving(self, trigger: Trigger, now: float) -> None:
+        self._state = transition(self._state, trigger)
+        if self._state is State.CLOSE_RECEIVED:
+            self._set_deadline(self._limits.close_grace, now)
+        else:
+            self._set_deadline(self._limits.close_timeout, now)
+
+    def _set_deadline(self, timeout: float | None, now: float) -> None:
+        self._deadline = None if timeout is None else now + timeout
+
+    def _discard(self, size: int) -> list[Event]:
+        self._discarded += size
+        limit = self._limits.max_discarded_size
+        return self.receive_eof() if limit is not None and self._discarded > limit else []

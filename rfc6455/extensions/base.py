@@ -1,0 +1,82 @@
+"""RFC 6455 §9: what an extension is to a connection.
+
+What lives here: the two interfaces of an extension, one that negotiates it during the opening
+handshake and one that transforms messages afterwards. This file does not know which extensions
+exist.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TypeAlias
+
+__all__ = ["Extension", "ExtensionFactory", "Parameters"]
+
+Parameters: TypeAlias = Sequence[tuple[str, str | None]]
+"""Names and values as they stand in Sec-WebSocket-Extensions; None for a name without a value."""
+
+
+class Extension(ABC):
+    """A negotiated extension: it transforms whole messages, and marks those in a reserved bit.
+
+    An instance serves one connection and may keep state from message to message. The bit is set on
+    the first frame of a message that was transformed; elsewhere it stays an error.
+
+    Attributes:
+        name: the registered token, as in Sec-WebSocket-Extensions.
+        rsv: the reserved bit that the extension owns: 0x40 (RSV1), 0x20 (RSV2) or 0x10 (RSV3).
+    """
+
+    name: str
+    rsv: int
+
+    @abstractmethod
+    def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+        """Undoes the transformation for the next piece of a message.
+
+        Args:
+            payload: the next bytes of a marked message; frames and reads cut it anywhere.
+            final: whether the message ends here.
+            max_size: how many bytes may still come out of this message.
+
+        Raises:
+            ProtocolError: the payload is malformed, or more than ``max_size`` would come out (1009,
+                with no more than that ever produced).
+        """
+
+    @abstractmethod
+    def encode(self, payload: bytes, *, final: bool) -> bytes:
+        """Transforms the next piece of a message that is to be marked."""
+
+    @abstractmethod
+    def applies_to(self, size: int) -> bool:
+        """Tells whether a message that starts with ``size`` bytes is to be transformed."""
+
+
+class ExtensionFactory(ABC):
+    """What an application configures: it negotiates an extension for each new connection.
+
+    Attributes:
+        name: the registered token, as in Sec-WebSocket-Extensions.
+        rsv: the reserved bit that the extension would own.
+    """
+
+    name: str
+    rsv: int
+
+    @abstractmethod
+    def offers(self) -> Sequence[Parameters]:
+        """Returns what a client asks for, in order of preference."""
+
+    @abstractmethod
+    def accept(self, offer: Parameters) -> tuple[Parameters, Extension] | None:
+        """Judges one offer on a server: the answer and the extension, or None to decline it."""
+
+    @abstractmethod
+    def confirm(self, answer: Parameters) -> Extension:
+        """Judges the server's answer on a client.
+
+        Raises:
+            ValueError: it is not an answer to any of our offers; the handshake fails.
+        """

@@ -1,0 +1,749 @@
+"""RFC 6455 §4: the opening handshake, on both sides.
+
+What lives here: the numbered steps of §4.1 and §4.2, over h11, which reads and writes HTTP/1.1. Our
+own reader stands before it: it counts lines and bytes as they arrive, and refuses what HTTP forbids
+and h11 forgives. This file does no I/O and does not know what happens after the handshake.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import h11
+
+from .errors import HandshakeError, UsageError
+from .extensions.base import Extension, ExtensionFactory
+from .headers import (
+    Headers,
+    HeadersLike,
+    build_extensions,
+    is_host,
+    is_token,
+    parse_extensions,
+    parse_tokens,
+    parse_upgrade,
+)
+from .limits import Limits
+from .state import State, Trigger, transition
+from .uri import WebSocketURI
+
+__all__ = ["ClientHandshake", "Request", "Response", "ServerHandshake", "accept_key"]
+
+GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+VERSION: Final = "13"
+KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
+ACCEPT: Final = re.compile(rb"[A-Za-z0-9+/]{27}=")
+REQUEST_LINE: Final = re.compile(
+    rb"(?P<method>[!#$%&'*+\-.^_`|~0-9A-Za-z]+) (?P<target>[\x21-\x7e]+) HTTP/(?P<version>[0-9]\.[0-9])"
+)
+ABSOLUTE_FORM: Final = re.compile(
+    rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
+)
+ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
+FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+MAX_INTERIM_RESPONSES: Final = 4
+
+
+def accept_key(key: bytes) -> str:
+    """Returns the Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (§4.2.2, step 5.4).
+
+    >>> accept_key(b"dGhlIHNhbXBsZSBub25jZQ==")
+    's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+    """
+    digest = hashlib.sha1(key + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request: the one that opens a WebSocket, or a plain one on the same port.
+
+    Attributes:
+        method: such as ``GET``.
+        target: the request target as it came.
+        path: the path of the target, still percent-encoded.
+        query: what follows the ``?``, without it.
+        headers: the header fields.
+        body: of a plain request; empty for one that opens a WebSocket.
+        http_version: ``1.1`` or ``1.0``.
+    """
+
+    method: str
+    target: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes = b""
+    http_version: str = "1.1"
+
+    @property
+    def wants_websocket(self) -> bool:
+        """Whether the request asks for an upgrade to WebSocket, well or badly formed otherwise."""
+        try:
+            return self.http_version != "1.0" and "websocket" in [
+                protocol.lower() for protocol in parse_upgrade(self.headers.raw("Upgrade"))
+            ]
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response.
+
+    Attributes:
+        status: such as 200.
+        headers: header fields. When it is sent, Content-Length, Connection and Date are added.
+        body: the content, in bytes.
+    """
+
+    status: int = 200
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    @classmethod
+    def text(
+        cls,
+        text: str,
+        status: int = 200,
+        *,
+        content_type: str = "text/plain; charset=utf-8",
+        headers: HeadersLike = (),
+    ) -> Response:
+        """Makes a response from text."""
+        return cls(status, Headers([("Content-Type", content_type), *headers]), text.encode())
+
+
+class _HeadReader:
+    """Collects the head of an HTTP message, line by line, within limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buffer = bytearray()
+        self._line_start = 0
+        self._searched = 0
+        self._lines = 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Returns the head with its empty line, and what follows it; None while it is unfinished.
+
+        Raises:
+            HandshakeError: a limit is exceeded, or a line is not one of HTTP's.
+        """
+        self._buffer += data
+        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
+            line = bytes(self._buffer[self._line_start : end + 1])
+            # RFC 9112 §2.2: a lone LF may be taken for the end of a line; two parsers that differ
+            # in this are how requests get smuggled, so it is not.
+            if not line.endswith(b"\r\n"):
+                raise HandshakeError("line ends without CRLF", HTTPStatus.BAD_REQUEST)
+            line = line[:-2]
+            self._check_size(len(line), end + 1)
+            self._line_start = self._searched = end + 1
+            if line:
+                self._check_line(line)
+                self._lines += 1
+            elif self._lines:
+                return bytes(self._buffer[: end + 1]), bytes(self._buffer[end + 1 :])
+            # RFC 9112 §2.2: "ignore at least one empty line (CRLF) received prior to the
+            # request-line".
+            else:
+                del self._buffer[: end + 1]
+                self._line_start = self._searched = 0
+                self._lines = 0
+        self._searched = len(self._buffer)
+        self._check_size(len(self._buffer) - self._line_start, len(self._buffer))
+        return None
+
+    def _check_size(self, line_size: int, head_size: int) -> None:
+        limits = self._limits
+        if self._lines == 0:
+            if _exceeds(line_size, limits.max_request_line_size):
+                raise HandshakeError("request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
+        elif _exceeds(line_size, limits.max_header_line_size):
+            raise HandshakeError(
+                "header line is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+        if _exceeds(head_size, limits.max_head_size):
+            raise HandshakeError("head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _check_line(self, line: bytes) -> None:
+        if FORBIDDEN.search(line):
+            raise HandshakeError("control character in the head", HTTPStatus.BAD_REQUEST)
+        # RFC 9112 §5.2: a line that goes on in the next (obs-fold) is refused in a request.
+        if line[0] in b" \t":
+            raise HandshakeError("line starts with white space", HTTPStatus.BAD_REQUEST)
+        if _exceeds(self._lines, self._limits.max_headers):
+            raise HandshakeError(
+                "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+
+
+def _exceeds(value: int, limit: int | None) -> bool:
+    return limit is not None and value > limit
+
+
+class ServerHandshake:
+    """The server's half (§4.2).
+
+    Give it what arrives until `receive_data` returns a request, then send what one of `accept` and
+    `respond` returns.
+
+    Args:
+        limits: see `Limits`.
+        server_header: value of the Server field in every answer; empty for none.
+    """
+
+    def __init__(self, limits: Limits, *, server_header: str = "") -> None:
+        self._limits = limits
+        self._server_header = server_header
+        self._head = _HeadReader(limits)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 30)
+        self._request: Request | None = None
+        self._body = bytearray()
+        self._to_send = b""
+        self._state = State.CONNECTING
+        self.trailing_data = b""
+        """What the client sent behind its request: the first bytes of the WebSocket."""
+
+    @property
+    def state(self) -> State:
+        """CONNECTING, then OPEN or CLOSED."""
+        return self._state
+
+    def data_to_send(self) -> bytes:
+        """Returns an interim answer (100 Continue) that is to be written, and forgets it."""
+        data, self._to_send = self._to_send, b""
+        return data
+
+    def receive_data(self, data: bytes) -> Request | None:
+        """Takes what a read brought.
+
+        Returns:
+            The request, once, when it is complete with its body.
+
+        Raises:
+            HandshakeError: it is not one that HTTP or a limit allows; answer with `respond` (see
+                `error_response`) and close.
+        """
+        if self._state is not State.CONNECTING:
+            return None
+        if self._request is None:
+            head = self._head.feed(data)
+            if head is None:
+                return None
+            request, data = self._read_head(*head)
+            if self._http.their_state is not h11.SEND_BODY:
+                self.trailing_data = data
+                return request
+        elif self._http.their_state is not h11.SEND_BODY:
+            self.trailing_data += data
+            return None
+        return self._read_body(data)
+
+    def _read_head(self, head: bytes, rest: bytes) -> tuple[Request, bytes]:
+        line = REQUEST_LINE.fullmatch(head[: head.index(b"\r\n")])
+        if line is None:
+            raise HandshakeError("malformed request line", HTTPStatus.BAD_REQUEST)
+        if line["version"] not in (b"1.1", b"1.0"):
+            raise HandshakeError(
+                "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+            )
+        try:
+            self._http.receive_data(head)
+            event = self._http.next_event()
+            assert isinstance(event, h11.Request)
+            headers = Headers.from_wire(event.headers.raw_items())
+            self._check_framing(headers)
+            request = self._make_request(line, headers)
+            self._request = request
+            if self._http.they_are_waiting_for_100_continue:
+                self._to_send = (
+                    self._http.send(
+                        h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+                    )
+                    or b""
+                )
+            # A request without a body ends here.
+            if self._http.next_event() is h11.NEED_DATA and request.wants_websocket:
+                raise HandshakeError("an upgrade request has no body", HTTPStatus.BAD_REQUEST)
+        except h11.RemoteProtocolError as error:
+            raise HandshakeError(str(error), error.error_status_hint) from error
+        return request, rest
+
+    def _check_framing(self, headers: Headers) -> None:
+        # RFC 9112 §6.1: both together "ought to be handled as an error".
+        if "Transfer-Encoding" in headers and "Content-Length" in headers:
+            raise HandshakeError(
+                "Transfer-Encoding and Content-Length exclude each other", HTTPStatus.BAD_REQUEST
+            )
+        if len(headers.raw("Content-Length")) > 1:
+            raise HandshakeError("repeated Content-Length", HTTPStatus.BAD_REQUEST)
+        if any(value.lower() != b"100-continue" for value in headers.raw("Expect")):
+            raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
+
+    def _make_request(self, line: re.Match[bytes], headers: Headers) -> Request:
+        version = line["version"].decode()
+        target = line["target"]
+        hosts = headers.raw("Host")
+        # §4.2.1: a Request-URI "that is either a relative or an absolute HTTP/HTTPS URI".
+        if absolute := ABSOLUTE_FORM.fullmatch(target):
+            hosts = [absolute["host"]]
+            path, query = absolute["path"] or b"/", (absolute["query"] or b"?")[1:]
+        elif ORIGIN_FORM.fullmatch(target):
+            path, _, query = target.partition(b"?")
+        elif target == b"*" and line["method"] == b"OPTIONS":
+            path, query = target, b""
+        else:
+            raise HandshakeError("malformed request target", HTTPStatus.BAD_REQUEST)
+        # RFC 9112 §3.2: 400 for "any HTTP/1.1 request message that lacks a Host header field", or
+        # has more than one, or an invalid one. (h11 has seen to the first two.)
+        if not all(map(is_host, hosts)):
+            raise HandshakeError("malformed Host", HTTPStatus.BAD_REQUEST)
+        return Request(
+            line["method"].decode(),
+            target.decode(),
+            path.decode(),
+            query.decode(),
+            headers,
+            http_version=version,
+        )
+
+    def _read_body(self, data: bytes) -> Request | None:
+        request = self._request
+        assert request is not None
+        self._http.receive_data(data)
+        try:
+            while True:
+                event = self._http.next_event()
+                if isinstance(event, h11.Data):
+                    self._body += event.data
+                    if _exceeds(len(self._body), self._limits.max_body_size):
+                        raise HandshakeError(
+                            "request body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+                        )
+                elif isinstance(event, h11.EndOfMessage):
+                    body = bytes(self._body)
+                    self._request = Request(
+                        request.method,
+                        request.target,
+                        request.path,
+                        request.query,
+                        request.headers,
+                        body,
+                        request.http_version,
+                    )
+                    return self._request
+                else:
+                    return None
+        except h11.RemoteProtocolError as error:
+            raise HandshakeError(str(error), error.error_status_hint) from error
+
+    def accept(
+        self,
+        *,
+        subprotocol: str | None = None,
+        extensions: Sequence[ExtensionFactory] = (),
+        headers: HeadersLike = (),
+    ) -> tuple[bytes, list[Extension]]:
+        """Accepts the request (§4.2.2).
+
+        Args:
+            subprotocol: one of those that the client offered, or None.
+            extensions: those that we support; the client's first offer that we can meet is taken.
+            headers: further fields of the answer, such as Set-Cookie.
+
+        Returns:
+            The bytes of the answer, and the extensions in use.
+
+        Raises:
+            HandshakeError: the request does not open a WebSocket; see `validate`.
+            UsageError: the client did not offer this subprotocol.
+        """
+        request = self._request
+        assert request is not None
+        key = validate(request)
+        fields = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept_key(key)),
+        ]
+        if subprotocol is not None:
+            # §4.2.2 step 4: "The value chosen MUST be derived from the client's handshake".
+            if subprotocol not in offered_subprotocols(request):
+                raise UsageError(f"the client did not offer subprotocol {subprotocol!r}")
+            fields.append(("Sec-WebSocket-Protocol", subprotocol))
+        answers, in_use = _negotiate(request, extensions)
+        if answers:
+            fields.append(("Sec-WebSocket-Extensions", build_extensions(answers)))
+        response = Headers([*fields, *self._common_headers(), *headers])
+        data = self._http.send(
+            h11.InformationalResponse(
+                status_code=101, headers=response.items(), reason=b"Switching Protocols"
+            )
+        )
+        self._state = transition(self._state, Trigger.ACCEPT)
+        return data or b"", in_use
+
+    def respond(self, response: Response) -> bytes:
+        """Answers with plain HTTP instead, after which the transport closes. Returns the bytes."""
+        self._state = transition(self._state, Trigger.REFUSE)
+        headers = Headers(response.headers)
+        for name, value in [*self._common_headers(), ("Connection", "close")]:
+            if name not in headers:
+                headers.add(name, value)
+        if response.status not in (204, 304) and "Content-Length" not in headers:
+            headers.add("Content-Length", str(len(response.body)))
+        try:
+            reason = HTTPStatus(response.status).phrase.encode()
+        except ValueError:
+            reason = b""
+        head = self._http.send(
+            h11.Response(status_code=response.status, headers=headers.items(), reason=reason)
+        )
+        has_body = response.body and not (self._request and self._request.method == "HEAD")
+        body = self._http.send(h11.Data(data=response.body)) if has_body else b""
+        return (head or b"") + (body or b"")
+
+    def _common_headers(self) -> list[tuple[str, str]]:
+        server = [("Server", self._server_header)] if self._server_header else []
+        return [("Date", formatdate(usegmt=True)), *server]
+
+
+def error_response(error: HandshakeError) -> Response:
+    """Returns the answer that tells of an error: its status, its headers, its message as text."""
+    return Response.text(f"{error}\n", error.status or 400, headers=error.headers)
+
+
+def validate(request: Request) -> bytes:
+    """Judges a request by §4.2.1 and returns its Sec-WebSocket-Key.
+
+    Raises:
+        HandshakeError: it does not open a WebSocket: 405 for another method than GET, 505 for
+            HTTP/1.0, 426 for no upgrade and for another version, else 400.
+    """
+    headers = request.headers
+    # 1. "An HTTP/1.1 or higher GET request"
+    if request.http_version == "1.0":
+        raise HandshakeError("WebSocket needs HTTP/1.1", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    if request.method != "GET":
+        raise HandshakeError(
+            "a WebSocket opens with GET", HTTPStatus.METHOD_NOT_ALLOWED, [("Allow", "GET")]
+        )
+    # 2. "A |Host| header field": seen to when the head was read.
+    # 3. "An |Upgrade| header field containing the value 'websocket', treated as an ASCII
+    #    case-insensitive value."
+    if not request.wants_websocket:
+        raise HandshakeError(
+            "this is a WebSocket endpoint",
+            HTTPStatus.UPGRADE_REQUIRED,
+            [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
+        )
+    _only_one(headers, "Upgrade")
+    # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
+    #    case-insensitive value."
+    if "upgrade" not in [token.lower() for token in _tokens(headers, "Connection")]:
+        raise HandshakeError("Connection does not say Upgrade", HTTPStatus.BAD_REQUEST)
+    # 5. "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
+    #    bytes in length." Its last character may be any: the RFC's own example is not canonical.
+    key = _only_one(headers, "Sec-WebSocket-Key")
+    if not KEY.fullmatch(key):
+        raise HandshakeError("Sec-WebSocket-Key is not 16 bytes in base64", HTTPStatus.BAD_REQUEST)
+    # 6. "A |Sec-WebSocket-Version| header field, with a value of 13." §4.4: otherwise the answer
+    #    lists the versions that we speak.
+    if _only_one(headers, "Sec-WebSocket-Version") != VERSION.encode():
+        raise HandshakeError(
+            "only WebSocket version 13 is spoken here",
+            HTTPStatus.UPGRADE_REQUIRED,
+            [
+                ("Sec-WebSocket-Version", VERSION),
+                ("Upgrade", "websocket"),
+                ("Connection", "Upgrade, close"),
+            ],
+        )
+    # 7. "Optionally, an |Origin| header field": the application judges it.
+    if len(headers.raw("Origin")) > 1:
+        raise HandshakeError("repeated Origin", HTTPStatus.BAD_REQUEST)
+    # 8. and 9. "Optionally", subprotocols and extensions: whoever sends them sends them well-formed.
+    offered_subprotocols(request)
+    _offered_extensions(request)
+    return key
+
+
+def offered_subprotocols(request: Request) -> list[str]:
+    """Returns the subprotocols that the client offers, the preferred one first (§4.1, item 10).
+
+    Raises:
+        HandshakeError: 400; the list is malformed, or names one twice.
+    """
+    subprotocols = _tokens(request.headers, "Sec-WebSocket-Protocol", allow_empty=False)
+    if len(set(subprotocols)) < len(subprotocols):
+        raise HandshakeError("a subprotocol is offered twice", HTTPStatus.BAD_REQUEST)
+    return subprotocols
+
+
+def _offered_extensions(request: Request) -> list[tuple[str, list[tuple[str, str | None]]]]:
+    try:
+        return parse_extensions(request.headers.raw("Sec-WebSocket-Extensions"))
+    except ValueError as error:
+        raise HandshakeError(
+            f"malformed Sec-WebSocket-Extensions: {error}", HTTPStatus.BAD_REQUEST
+        ) from error
+
+
+def _negotiate(
+    request: Request, factories: Sequence[ExtensionFactory]
+) -> tuple[list[tuple[str, Iterable[tuple[str, str | None]]]], list[Extension]]:
+    answers: list[tuple[str, Iterable[tuple[str, str | None]]]] = []
+    in_use: list[Extension] = []
+    taken = 0
+    for name, parameters in _offered_extensions(request):
+        for factory in factories:
+            # RFC 7692 §5: two extensions that use the same reserved bit exclude each other.
+            if factory.name != name or factory.rsv & taken:
+                continue
+            accepted = factory.accept(parameters)
+            if accepted is not None:
+                answers.append((name, accepted[0]))
+                in_use.append(accepted[1])
+                taken |= factory.rsv
+                break
+    return answers, in_use
+
+
+def _tokens(headers: Headers, name: str, *, allow_empty: bool = True) -> list[str]:
+    try:
+        return parse_tokens(headers.raw(name), allow_empty=allow_empty)
+    except ValueError as error:
+        raise HandshakeError(f"malformed {name}: {error}", HTTPStatus.BAD_REQUEST) from error
+
+
+def _only_one(headers: Headers, name: str) -> bytes:
+    values = headers.raw(name)
+    if len(values) != 1:
+        raise HandshakeError(
+            f"{'repeated' if values else 'missing'} {name}", HTTPStatus.BAD_REQUEST
+        )
+    return values[0]
+
+
+class ClientHandshake:
+    """The client's half (§4.1).
+
+    Write what `request_data` returns, then give what arrives to `receive_data` until it returns the
+    server's answer.
+
+    Args:
+        uri: where to.
+        origin: value of the Origin field, which browsers send; None for none.
+        subprotocols: those that we speak, the preferred one first.
+        extensions: those that we offer.
+        headers: further fields of the request, such as Cookie or Authorization.
+        limits: see `Limits`.
+
+    Raises:
+        UsageError: an argument may not stand in a request.
+    """
+
+    def __init__(
+        self,
+        uri: WebSocketURI,
+        *,
+        origin: str | None = None,
+        subprotocols: Sequence[str] = (),
+        extensions: Sequence[ExtensionFactory] = (),
+        headers: HeadersLike = (),
+        limits: Limits | None = None,
+    ) -> None:
+        # §4.1, item 10: "The elements that comprise this value MUST be non-empty strings with
+        # characters in the range U+0021 to U+007E not including separator characters [...] and MUST
+        # all be unique strings."
+        if not all(map(is_token, subprotocols)):
+            raise UsageError("a subprotocol is an HTTP token")
+        if len(set(subprotocols)) < len(subprotocols):
+            raise UsageError("a subprotocol is named twice")
+        self._limits = Limits() if limits is None else limits
+        # §4.1, item 7: "a nonce consisting of a randomly selected 16-byte value that has been
+        # base64-encoded".
+        self._key = binascii.b2a_base64(os.urandom(16), newline=False)
+        self._subprotocols = tuple(subprotocols)
+        self._factories = {factory.name: factory for factory in extensions}
+        offers = [(f.name, offer) for f in extensions for offer in f.offers()]
+        fields = [
+            ("Host", uri.host_header),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", self._key.decode()),
+            ("Sec-WebSocket-Version", VERSION),
+        ]
+        if origin is not None:
+            fields.append(("Origin", origin))
+        if subprotocols:
+            fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
+        if offers:
+            fields.append(("Sec-WebSocket-Extensions", build_extensions(offers)))
+        self._request_headers = Headers([*fields, *headers])
+        for name, _ in fields:
+            if len(self._request_headers.raw(name)) > 1:
+                raise UsageError(f"{name} is ours to set")
+        self._resource_name = uri.resource_name
+        self._head = _HeadReader(self._limits)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 30)
+        self._interim = 0
+        self._refusal: Response | None = None
+        self._state = State.CONNECTING
+        self.subprotocol: str | None = None
+        """The subprotocol in use, after the handshake."""
+        self.extensions: list[Extension] = []
+        """The extensions in use, after the handshake."""
+        self.trailing_data = b""
+        """What the server sent behind its answer: the first bytes of the WebSocket."""
+
+    @property
+    def state(self) -> State:
+        """CONNECTING, then OPEN or CLOSED."""
+        return self._state
+
+    def request_data(self) -> bytes:
+        """Returns the bytes of the request."""
+        head = self._http.send(
+            h11.Request(
+                method="GET", target=self._resource_name, headers=self._request_headers.items()
+            )
+        )
+        return (head or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+
+    def receive_data(self, data: bytes) -> Response | None:
+        """Takes what a read brought.
+
+        Returns:
+            The server's answer, when it has come whole. With status 101 the connection is open;
+            anything else is for HTTP to deal with (§4.1, response step 1).
+
+        Raises:
+            HandshakeError: the answer does not open a WebSocket, or is not valid HTTP.
+        """
+        if self._state is not State.CONNECTING:
+            return None
+        try:
+            while self._refusal is None:
+                head = self._head.feed(data)
+                if head is None:
+                    return None
+                self._http.receive_data(head[0])
+                data = head[1]
+                event = self._http.next_event()
+                assert isinstance(event, (h11.InformationalResponse, h11.Response))
+                response = Response(event.status_code, Headers.from_wire(event.headers.raw_items()))
+                if event.status_code == 101:
+                    self._check(response.headers)
+                    self._state = transition(self._state, Trigger.ACCEPT)
+                    self.trailing_data = data
+                    return response
+                if isinstance(event, h11.Response):
+                    self._refusal = response
+                    break
+                self._interim += 1
+                if self._interim > MAX_INTERIM_RESPONSES:
+                    raise HandshakeError("too many interim responses")
+                self._head = _HeadReader(self._limits)
+            self._http.receive_data(data)
+            return self._read_refusal()
+        except h11.RemoteProtocolError as error:
+            raise HandshakeError(str(error)) from error
+        except HandshakeError:
+            self._state = State.CLOSED
+            raise
+
+    def receive_eof(self) -> Response | None:
+        """Takes the end of TCP. Returns a refusal whose body ended with it, or raises."""
+        if self._refusal is not None:
+            return self._refused(self._refusal)
+        if self._state is State.CONNECTING:
+            self._state = transition(self._state, Trigger.END)
+            raise HandshakeError("connection closed before the server answered")
+        return None
+
+    def _read_refusal(self) -> Response | None:
+        refusal = self._refusal
+        assert refusal is not None
+        while True:
+            event = self._http.next_event()
+            if isinstance(event, h11.Data):
+                body = refusal.body + event.data
+                limit = self._limits.max_body_size
+                refusal = self._refusal = Response(refusal.status, refusal.headers, body[:limit])
+                # The page of an error is worth so much and no more.
+                if _exceeds(len(body), limit):
+                    return self._refused(refusal)
+            elif isinstance(event, h11.EndOfMessage):
+                return self._refused(refusal)
+            else:
+                return None
+
+    def _refused(self, refusal: Response) -> Response:
+        self._state = transition(self._state, Trigger.REFUSE)
+        return refusal
+
+    def _check(self, headers: Headers) -> None:
+        """The steps 2 to 6 that §4.1 has for the server's answer."""
+        # 2. "If the response lacks an |Upgrade| header field or [it] contains a value that is not
+        #    an ASCII case-insensitive match for the value 'websocket', the client MUST _Fail_".
+        if _single(headers, "Upgrade").lower() != b"websocket":
+            raise HandshakeError("Upgrade does not say websocket", 101)
+        # 3. "[...] lacks a |Connection| header field or [it] doesn't contain a token that is an
+        #    ASCII case-insensitive match for the value 'Upgrade'".
+        if "upgrade" not in [token.lower() for token in _answered(headers, "Connection")]:
+            raise HandshakeError("Connection does not say Upgrade", 101)
+        # 4. "[...] lacks a |Sec-WebSocket-Accept| header field" or it is another than that of our
+        #    key.
+        if _single(headers, "Sec-WebSocket-Accept") != accept_key(self._key).encode():
+            raise HandshakeError("Sec-WebSocket-Accept does not answer our key", 101)
+        # 5. "If the response includes a |Sec-WebSocket-Extensions| header field and this header
+        #    field indicates the use of an extension that was not present in the client's handshake".
+        self._check_extensions(headers)
+        # 6. The same for subprotocols. The server chooses one, or sends no such field.
+        if "Sec-WebSocket-Protocol" in headers:
+            subprotocol = _single(headers, "Sec-WebSocket-Protocol").decode("latin-1")
+            if subprotocol not in self._subprotocols:
+                raise HandshakeError(f"subprotocol was not offered: {subprotocol!r}", 101)
+            self.subprotocol = subprotocol
+
+    def _check_extensions(self, headers: Headers) -> None:
+        if "Sec-WebSocket-Extensions" not in headers:
+            return
+        value = _single(headers, "Sec-WebSocket-Extensions")
+        taken = 0
+        try:
+            for name, parameters in parse_extensions([value]):
+                if name not in self._factories:
+                    raise ValueError(f"{name} was not offered")
+                extension = self._factories[name].confirm(parameters)
+                if extension.rsv & taken:
+                    raise ValueError(f"{name} uses a reserved bit that is taken")
+                taken |= extension.rsv
+                self.extensions.append(extension)
+        except ValueError as error:
+            raise HandshakeError(f"Sec-WebSocket-Extensions: {error}", 101) from error
+
+
+def _single(headers: Headers, name: str) -> bytes:
+    values = headers.raw(name)
+    if len(values) != 1:
+        raise HandshakeError(f"{'repeated' if values else 'missing'} {name}", 101)
+    return values[0]
+
+
+def _answered(headers: Headers, name: str) -> list[str]:
+    try:
+        return parse_tokens(headers.raw(name), allow_empty=True)
+    except ValueError as error:
+        raise HandshakeError(f"malformed {name}: {error}", 101) from error

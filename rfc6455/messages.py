@@ -1,0 +1,179 @@
+"""RFC 6455 §5.4 and §5.6: frames to messages.
+
+What lives here: the order of fragments, the limits of a message, UTF-8, and what a control frame
+means. This file does not know how bytes become frames, nor what answers a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .close import Close, CloseCode
+from .errors import ProtocolError
+from .events import Event, Ping, Pong
+from .extensions.base import Extension
+from .frames import FrameHeader, Opcode
+from .utf8 import Utf8Validator
+
+__all__ = ["MessageAssembler"]
+
+
+class MessageAssembler:
+    """Takes frames, each as a header and then its payload in pieces, and gives messages.
+
+    Args:
+        max_size: of a message, in bytes, after its extensions have decoded it.
+        max_fragments: frames that a message may consist of.
+        extensions: the negotiated ones, in the order of the server's answer.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_control_payload",
+        "_decoders",
+        "_extensions",
+        "_fragments",
+        "_header",
+        "_max_fragments",
+        "_max_size",
+        "_opcode",
+        "_size",
+        "_utf8",
+    )
+
+    def __init__(
+        self,
+        *,
+        max_size: int | None,
+        max_fragments: int | None,
+        extensions: Sequence[Extension] = (),
+    ) -> None:
+        self._max_size = max_size
+        self._max_fragments = max_fragments
+        # §9.1: the server lists extensions in the order in which they are applied to a message.
+        self._extensions = tuple(reversed(extensions))
+        self._header: FrameHeader | None = None
+        self._control_payload = b""
+        self._opcode: Opcode | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._opcode = None
+        self._buffer = bytearray()
+        self._fragments = 0
+        self._size = 0
+        self._utf8: Utf8Validator | None = None
+        self._decoders: tuple[Extension, ...] = ()
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._opcode is not None
+
+    def start_frame(self, header: FrameHeader) -> None:
+        """Judges a frame by its header, before any of its payload.
+
+        Raises:
+            ProtocolError: 1002 for a frame that may not come here, 1008 for too many fragments,
+                1009 for a message that would be too large.
+        """
+        self._header = header
+        if header.opcode.is_control or header.opcode is Opcode.CONTINUATION:
+            # An extension marks the first frame of a message, and only that (RFC 7692 §6).
+            if header.rsv:
+                raise _violation("reserved bit set on a frame that starts no message", "5.2")
+            if header.opcode.is_control:
+                self._control_payload = b""
+                return
+            # §5.4: a fragmented message "consists of a single frame with the FIN bit clear and an
+            # opcode other than 0, followed by zero or more frames with the FIN bit clear and the
+            # opcode set to 0, and terminated by a single frame with the FIN bit set and an opcode
+            # of 0".
+            if not self.in_message:
+                raise _violation("continuation frame without a message to continue", "5.4")
+        else:
+            # §5.4: "The fragments of one message MUST NOT be interleaved between the fragments of
+            # another message".
+            if self.in_message:
+                raise _violation("new message inside a fragmented message", "5.4")
+            self._opcode = header.opcode
+            self._decoders = tuple(e for e in self._extensions if e.rsv & header.rsv)
+            if header.opcode is Opcode.TEXT:
+                self._utf8 = Utf8Validator()
+        self._fragments += 1
+        if self._max_fragments is not None and self._fragments > self._max_fragments:
+            raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many fragments in a message")
+        self._size += header.length
+        if self._max_size is not None and self._size > self._wire_limit(self._max_size):
+            raise self._too_big()
+
+    def receive_payload(self, payload: bytes, *, end_of_frame: bool) -> Event | None:
+        """Takes the next piece of the frame's payload, unmasked.
+
+        Returns:
+            What the frame completes: a message, a Ping, a Pong, a Close; or None.
+
+        Raises:
+            ProtocolError: 1007 for text that is not UTF-8, from its first impossible octet on;
+                1002 or 1007 for a malformed Close; what the extensions raise.
+        """
+        header = self._header
+        assert header is not None
+        if header.opcode.is_control:
+            self._control_payload += payload
+            return self._control_event(header.opcode) if end_of_frame else None
+        final = header.fin and end_of_frame
+        for extension in self._decoders:
+            left = None if self._max_size is None else self._max_size - len(self._buffer)
+            payload = extension.decode(payload, final=final, max_size=left)
+        if final and not self._buffer:
+            return self._finish(payload)
+        # §8.1: fail "when an endpoint is to interpret a byte stream as UTF-8 but finds that the
+        # byte stream is not, in fact, a valid UTF-8 stream": now, not at the end of the message.
+        if self._utf8 is not None:
+            try:
+                self._utf8.feed(payload)
+            except UnicodeDecodeError as error:
+                raise _invalid_text("text message") from error
+        self._buffer += payload
+        return self._finish(self._buffer) if final else None
+
+    def _finish(self, payload: bytes | bytearray) -> str | bytes:
+        is_text = self._opcode is Opcode.TEXT
+        self._clear()
+        if not is_text:
+            return bytes(payload)
+        try:
+            return payload.decode()
+        except UnicodeDecodeError as error:
+            raise _invalid_text("text message") from error
+
+    def _control_event(self, opcode: Opcode) -> Event:
+        payload = self._control_payload
+        if opcode is Opcode.PING:
+            return Ping(payload)
+        if opcode is Opcode.PONG:
+            return Pong(payload)
+        try:
+            return Close.parse(payload)
+        except UnicodeDecodeError as error:
+            raise _invalid_text("close reason") from error
+        except ValueError as error:
+            raise _violation(str(error), "7.4") from error
+
+    def _wire_limit(self, max_size: int) -> int:
+        # What cannot be compressed grows a little; what comes out is bounded by the decoder.
+        return max_size + max_size // 8 + 1024 if self._decoders else max_size
+
+    def _too_big(self) -> ProtocolError:
+        return ProtocolError(
+            CloseCode.MESSAGE_TOO_BIG, f"message is larger than {self._max_size} bytes"
+        )
+
+
+def _violation(reason: str, section: str) -> ProtocolError:
+    return ProtocolError(CloseCode.PROTOCOL_ERROR, reason, section)
+
+
+def _invalid_text(what: str) -> ProtocolError:
+    return ProtocolError(CloseCode.INVALID_PAYLOAD_DATA, f"{what} is not valid UTF-8", "8.1")

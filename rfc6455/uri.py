@@ -1,0 +1,104 @@
+"""RFC 6455 §3: ws and wss URIs.
+
+What lives here: the grammar, and what a client needs from a URI. This file does not know how a
+connection is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from .errors import UsageError
+
+__all__ = ["WebSocketURI", "parse_uri"]
+
+# RFC 3986, with what §11.1.1 wants percent-encoded let through here and encoded below.
+URI: Final = re.compile(
+    r"(?P<scheme>[A-Za-z]+)://"
+    r"(?:(?P<userinfo>[^/?#@]*)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]+)"
+    r"(?::(?P<port>[0-9]*))?"
+    r"(?P<path>/[^?#]*)?"
+    r"(?:\?(?P<query>[^#]*))?",
+)
+CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff]")
+ASCII_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+")
+DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketURI:
+    """A parsed URI.
+
+    Attributes:
+        secure: whether TLS is used (wss).
+        host: the host name, in ASCII; an IPv6 address without its brackets.
+        port: from the URI, or 80 and 443.
+        resource_name: path and query, as they stand in the request line.
+        user: from ``user:password@``, percent-decoded; None without.
+        password: likewise.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    resource_name: str
+    user: str | None = None
+    password: str | None = None
+
+    @property
+    def host_header(self) -> str:
+        """The value of the Host field: the port stands in it unless it is the default (§4.1)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = DEFAULT_PORTS["wss" if self.secure else "ws"]
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+def parse_uri(uri: str) -> WebSocketURI:
+    """Reads a ws or wss URI.
+
+    Raises:
+        UsageError: it is not one, or it has a fragment. §3: "Fragment identifiers are meaningless
+            in the context of WebSocket URIs and MUST NOT be used".
+    """
+    if CONTROL.search(uri):
+        raise UsageError(f"URI holds spaces or control characters: {uri!r}")
+    if "#" in uri:
+        raise UsageError(f"URI has a fragment; a literal '#' is written %23: {uri!r}")
+    match = URI.fullmatch(uri)
+    if match is None or match["scheme"].lower() not in DEFAULT_PORTS:
+        raise UsageError(f"not a ws:// or wss:// URI: {uri!r}")
+    scheme = match["scheme"].lower()
+    port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
+    if not 0 < port < 0x10000:
+        raise UsageError(f"no such port: {uri!r}")
+    resource_name = _encode(match["path"] or "/")
+    if match["query"]:
+        resource_name += "?" + _encode(match["query"])
+    user = password = None
+    if match["userinfo"] is not None:
+        name, colon, secret = match["userinfo"].partition(":")
+        user, password = unquote(name), unquote(secret) if colon else None
+    return WebSocketURI(
+        scheme == "wss", _ascii_host(match["host"], uri), port, resource_name, user, password
+    )
+
+
+def _ascii_host(host: str, uri: str) -> str:
+    # §11.1.1: a host that is not ASCII is converted with IDNA.
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError as error:
+            raise UsageError(f"host name cannot be converted to ASCII: {uri!r}") from error
+    if not ASCII_HOST.fullmatch(host):
+        raise UsageError(f"not a host name: {uri!r}")
+    return host.lower()[1:-1] if host.startswith("[") else host.lower()
+
+
+def _encode(component: str) -> str:
+    """Percent-encodes what may not stand in a URI (§11.1.1); a ``%`` is taken as written."""
+    return quote(component, safe="/?:@!$&'()*+,;=-._~%")
