@@ -34,8 +34,8 @@ class Pong:
 class Fault:
     """The connection fails here (§7.1.7): nothing that the peer sent later is looked at.
 
-    Like `Close` it stands at the end of what the peer said; `Connection.answer_close` sends our Close,
-    with the code of ``error``.
+    Like `Close` it stands at the end of what the peer said; `Connection.answer_close` sends our
+    Close, with the code of ``error``.
     """
 
     error: ProtocolError

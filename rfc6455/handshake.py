@@ -1,8 +1,7 @@
 """RFC 6455 §4: the opening handshake, on both sides.
 
-What lives here: the numbered steps of §4.1 and §4.2, over h11, which reads and writes HTTP/1.1. Our
-own reader stands before it: it counts lines and bytes as they arrive, and refuses what HTTP forbids
-and h11 forgives. This file does no I/O and does not know what happens after the handshake.
+What lives here: the numbered steps of §4.1 and §4.2, over h11, which reads and writes HTTP/1.1
+behind `http.HeadReader`. This file does no I/O and does not know what happens after the handshake.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -29,26 +28,26 @@ from .headers import (
     is_token,
     parse_extensions,
     parse_tokens,
-    parse_upgrade,
 )
+from .http import HeadReader, Request, Response, exceeds
 from .limits import Limits
 from .state import State, Trigger, transition
 from .uri import WebSocketURI
 
-__all__ = ["ClientHandshake", "Request", "Response", "ServerHandshake", "accept_key"]
+__all__ = ["ClientHandshake", "ServerHandshake", "accept_key", "offered_subprotocols", "validate"]
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 VERSION: Final = "13"
 KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 ACCEPT: Final = re.compile(rb"[A-Za-z0-9+/]{27}=")
 REQUEST_LINE: Final = re.compile(
-    rb"(?P<method>[!#$%&'*+\-.^_`|~0-9A-Za-z]+) (?P<target>[\x21-\x7e]+) HTTP/(?P<version>[0-9]\.[0-9])"
+    rb"(?P<method>[!#$%&'*+\-.^_`|~0-9A-Za-z]+) (?P<target>[\x21-\x7e]+)"
+    rb" HTTP/(?P<version>[0-9]\.[0-9])"
 )
 ABSOLUTE_FORM: Final = re.compile(
     rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
 )
 ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
-FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_INTERIM_RESPONSES: Final = 4
 
 
@@ -60,135 +59,6 @@ def accept_key(key: bytes) -> str:
     """
     digest = hashlib.sha1(key + GUID, usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An HTTP request: the one that opens a WebSocket, or a plain one on the same port.
-
-    Attributes:
-        method: such as ``GET``.
-        target: the request target as it came.
-        path: the path of the target, still percent-encoded.
-        query: what follows the ``?``, without it.
-        headers: the header fields.
-        body: of a plain request; empty for one that opens a WebSocket.
-        http_version: ``1.1`` or ``1.0``.
-    """
-
-    method: str
-    target: str
-    path: str
-    query: str
-    headers: Headers
-    body: bytes = b""
-    http_version: str = "1.1"
-
-    @property
-    def wants_websocket(self) -> bool:
-        """Whether the request asks for an upgrade to WebSocket, well or badly formed otherwise."""
-        try:
-            return self.http_version != "1.0" and "websocket" in [
-                protocol.lower() for protocol in parse_upgrade(self.headers.raw("Upgrade"))
-            ]
-        except ValueError:
-            return False
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An HTTP response.
-
-    Attributes:
-        status: such as 200.
-        headers: header fields. When it is sent, Content-Length, Connection and Date are added.
-        body: the content, in bytes.
-    """
-
-    status: int = 200
-    headers: Headers = field(default_factory=Headers)
-    body: bytes = b""
-
-    @classmethod
-    def text(
-        cls,
-        text: str,
-        status: int = 200,
-        *,
-        content_type: str = "text/plain; charset=utf-8",
-        headers: HeadersLike = (),
-    ) -> Response:
-        """Makes a response from text."""
-        return cls(status, Headers([("Content-Type", content_type), *headers]), text.encode())
-
-
-class _HeadReader:
-    """Collects the head of an HTTP message, line by line, within limits."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._buffer = bytearray()
-        self._line_start = 0
-        self._searched = 0
-        self._lines = 0
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """Returns the head with its empty line, and what follows it; None while it is unfinished.
-
-        Raises:
-            HandshakeError: a limit is exceeded, or a line is not one of HTTP's.
-        """
-        self._buffer += data
-        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
-            line = bytes(self._buffer[self._line_start : end + 1])
-            # RFC 9112 §2.2: a lone LF may be taken for the end of a line; two parsers that differ
-            # in this are how requests get smuggled, so it is not.
-            if not line.endswith(b"\r\n"):
-                raise HandshakeError("line ends without CRLF", HTTPStatus.BAD_REQUEST)
-            line = line[:-2]
-            self._check_size(len(line), end + 1)
-            self._line_start = self._searched = end + 1
-            if line:
-                self._check_line(line)
-                self._lines += 1
-            elif self._lines:
-                return bytes(self._buffer[: end + 1]), bytes(self._buffer[end + 1 :])
-            # RFC 9112 §2.2: "ignore at least one empty line (CRLF) received prior to the
-            # request-line".
-            else:
-                del self._buffer[: end + 1]
-                self._line_start = self._searched = 0
-                self._lines = 0
-        self._searched = len(self._buffer)
-        self._check_size(len(self._buffer) - self._line_start, len(self._buffer))
-        return None
-
-    def _check_size(self, line_size: int, head_size: int) -> None:
-        limits = self._limits
-        if self._lines == 0:
-            if _exceeds(line_size, limits.max_request_line_size):
-                raise HandshakeError("request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
-        elif _exceeds(line_size, limits.max_header_line_size):
-            raise HandshakeError(
-                "header line is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            )
-        if _exceeds(head_size, limits.max_head_size):
-            raise HandshakeError("head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-
-    def _check_line(self, line: bytes) -> None:
-        if FORBIDDEN.search(line):
-            raise HandshakeError("control character in the head", HTTPStatus.BAD_REQUEST)
-        # RFC 9112 §5.2: a line that goes on in the next (obs-fold) is refused in a request.
-        if line[0] in b" \t":
-            raise HandshakeError("line starts with white space", HTTPStatus.BAD_REQUEST)
-        if _exceeds(self._lines, self._limits.max_headers):
-            raise HandshakeError(
-                "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            )
-
-
-def _exceeds(value: int, limit: int | None) -> bool:
-    return limit is not None and value > limit
 
 
 class ServerHandshake:
@@ -205,7 +75,7 @@ class ServerHandshake:
     def __init__(self, limits: Limits, *, server_header: str = "") -> None:
         self._limits = limits
         self._server_header = server_header
-        self._head = _HeadReader(limits)
+        self._head = HeadReader(limits)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 30)
         self._request: Request | None = None
         self._body = bytearray()
@@ -232,7 +102,7 @@ class ServerHandshake:
 
         Raises:
             HandshakeError: it is not one that HTTP or a limit allows; answer with `respond` (see
-                `error_response`) and close.
+                `http.error_response`) and close.
         """
         if self._state is not State.CONNECTING:
             return None
@@ -326,21 +196,12 @@ class ServerHandshake:
                 event = self._http.next_event()
                 if isinstance(event, h11.Data):
                     self._body += event.data
-                    if _exceeds(len(self._body), self._limits.max_body_size):
+                    if exceeds(len(self._body), self._limits.max_body_size):
                         raise HandshakeError(
                             "request body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
                         )
                 elif isinstance(event, h11.EndOfMessage):
-                    body = bytes(self._body)
-                    self._request = Request(
-                        request.method,
-                        request.target,
-                        request.path,
-                        request.query,
-                        request.headers,
-                        body,
-                        request.http_version,
-                    )
+                    self._request = replace(request, body=bytes(self._body))
                     return self._request
                 else:
                     return None
@@ -418,11 +279,6 @@ class ServerHandshake:
         return [("Date", formatdate(usegmt=True)), *server]
 
 
-def error_response(error: HandshakeError) -> Response:
-    """Returns the answer that tells of an error: its status, its headers, its message as text."""
-    return Response.text(f"{error}\n", error.status or 400, headers=error.headers)
-
-
 def validate(request: Request) -> bytes:
     """Judges a request by §4.2.1 and returns its Sec-WebSocket-Key.
 
@@ -472,7 +328,7 @@ def validate(request: Request) -> bytes:
     # 7. "Optionally, an |Origin| header field": the application judges it.
     if len(headers.raw("Origin")) > 1:
         raise HandshakeError("repeated Origin", HTTPStatus.BAD_REQUEST)
-    # 8. and 9. "Optionally", subprotocols and extensions: whoever sends them sends them well-formed.
+    # 8. and 9. "Optionally", subprotocols and extensions: but well-formed.
     offered_subprotocols(request)
     _offered_extensions(request)
     return key
@@ -595,7 +451,7 @@ class ClientHandshake:
             if len(self._request_headers.raw(name)) > 1:
                 raise UsageError(f"{name} is ours to set")
         self._resource_name = uri.resource_name
-        self._head = _HeadReader(self._limits)
+        self._head = HeadReader(self._limits)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 30)
         self._interim = 0
         self._refusal: Response | None = None
@@ -654,7 +510,7 @@ class ClientHandshake:
                 self._interim += 1
                 if self._interim > MAX_INTERIM_RESPONSES:
                     raise HandshakeError("too many interim responses")
-                self._head = _HeadReader(self._limits)
+                self._head = HeadReader(self._limits)
             self._http.receive_data(data)
             return self._read_refusal()
         except h11.RemoteProtocolError as error:
@@ -682,7 +538,7 @@ class ClientHandshake:
                 limit = self._limits.max_body_size
                 refusal = self._refusal = Response(refusal.status, refusal.headers, body[:limit])
                 # The page of an error is worth so much and no more.
-                if _exceeds(len(body), limit):
+                if exceeds(len(body), limit):
                     return self._refused(refusal)
             elif isinstance(event, h11.EndOfMessage):
                 return self._refused(refusal)
@@ -708,7 +564,8 @@ class ClientHandshake:
         if _single(headers, "Sec-WebSocket-Accept") != accept_key(self._key).encode():
             raise HandshakeError("Sec-WebSocket-Accept does not answer our key", 101)
         # 5. "If the response includes a |Sec-WebSocket-Extensions| header field and this header
-        #    field indicates the use of an extension that was not present in the client's handshake".
+        #    field indicates the use of an extension that was not present in the client's
+        #    handshake".
         self._check_extensions(headers)
         # 6. The same for subprotocols. The server chooses one, or sends no such field.
         if "Sec-WebSocket-Protocol" in headers:

@@ -151,7 +151,11 @@ def parse_tokens(values: Iterable[bytes], *, allow_empty: bool = False) -> list[
 
 
 def parse_upgrade(values: Iterable[bytes]) -> list[str]:
-    """Reads the protocols of an Upgrade field, such as ``h2c`` or ``HTTP/2.0``. Raises ValueError."""
+    """Reads the protocols of an Upgrade field, such as ``h2c`` or ``HTTP/2.0``.
+
+    Raises:
+        ValueError: the value does not match the grammar.
+    """
     return [
         element.decode()
         for value in values

@@ -1,0 +1,155 @@
+"""HTTP/1.1, as far as the opening handshake and plain requests on the same port need it.
+
+What lives here: requests and responses as values, and a reader that stands before h11: it counts
+lines and bytes as they arrive, and refuses what HTTP forbids and h11 forgives. This file does not
+know what a WebSocket is, beyond the name by which a request asks for one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from .errors import HandshakeError
+from .headers import Headers, HeadersLike, parse_upgrade
+from .limits import Limits
+
+__all__ = ["HeadReader", "Request", "Response", "error_response", "exceeds"]
+
+FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request: the one that opens a WebSocket, or a plain one on the same port.
+
+    Attributes:
+        method: such as ``GET``.
+        target: the request target as it came.
+        path: the path of the target, still percent-encoded.
+        query: what follows the ``?``, without it.
+        headers: the header fields.
+        body: of a plain request; empty for one that opens a WebSocket.
+        http_version: ``1.1`` or ``1.0``.
+    """
+
+    method: str
+    target: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes = b""
+    http_version: str = "1.1"
+
+    @property
+    def wants_websocket(self) -> bool:
+        """Whether the request asks for an upgrade to WebSocket, well or badly formed otherwise."""
+        try:
+            return self.http_version != "1.0" and "websocket" in [
+                protocol.lower() for protocol in parse_upgrade(self.headers.raw("Upgrade"))
+            ]
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response.
+
+    Attributes:
+        status: such as 200.
+        headers: header fields. When it is sent, Content-Length, Connection and Date are added.
+        body: the content, in bytes.
+    """
+
+    status: int = 200
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    @classmethod
+    def text(
+        cls,
+        text: str,
+        status: int = 200,
+        *,
+        content_type: str = "text/plain; charset=utf-8",
+        headers: HeadersLike = (),
+    ) -> Response:
+        """Makes a response from text."""
+        return cls(status, Headers([("Content-Type", content_type), *headers]), text.encode())
+
+
+class HeadReader:
+    """Collects the head of an HTTP message, line by line, within limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buffer = bytearray()
+        self._line_start = 0
+        self._searched = 0
+        self._lines = 0
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Returns the head with its empty line, and what follows it; None while it is unfinished.
+
+        Raises:
+            HandshakeError: a limit is exceeded, or a line is not one of HTTP's.
+        """
+        self._buffer += data
+        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
+            line = bytes(self._buffer[self._line_start : end + 1])
+            # RFC 9112 §2.2: a lone LF may be taken for the end of a line; two parsers that differ
+            # in this are how requests get smuggled, so it is not.
+            if not line.endswith(b"\r\n"):
+                raise HandshakeError("line ends without CRLF", HTTPStatus.BAD_REQUEST)
+            line = line[:-2]
+            self._check_size(len(line), end + 1)
+            self._line_start = self._searched = end + 1
+            if line:
+                self._check_line(line)
+                self._lines += 1
+            elif self._lines:
+                return bytes(self._buffer[: end + 1]), bytes(self._buffer[end + 1 :])
+            # RFC 9112 §2.2: "ignore at least one empty line (CRLF) received prior to the
+            # request-line".
+            else:
+                del self._buffer[: end + 1]
+                self._line_start = self._searched = 0
+                self._lines = 0
+        self._searched = len(self._buffer)
+        self._check_size(len(self._buffer) - self._line_start, len(self._buffer))
+        return None
+
+    def _check_size(self, line_size: int, head_size: int) -> None:
+        limits = self._limits
+        if self._lines == 0:
+            if exceeds(line_size, limits.max_request_line_size):
+                raise HandshakeError("request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
+        elif exceeds(line_size, limits.max_header_line_size):
+            raise HandshakeError(
+                "header line is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+        if exceeds(head_size, limits.max_head_size):
+            raise HandshakeError("head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _check_line(self, line: bytes) -> None:
+        if FORBIDDEN.search(line):
+            raise HandshakeError("control character in the head", HTTPStatus.BAD_REQUEST)
+        # RFC 9112 §5.2: a line that goes on in the next (obs-fold) is refused in a request.
+        if line[0] in b" \t":
+            raise HandshakeError("line starts with white space", HTTPStatus.BAD_REQUEST)
+        if exceeds(self._lines, self._limits.max_headers):
+            raise HandshakeError(
+                "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+
+
+def exceeds(value: int, limit: int | None) -> bool:
+    return limit is not None and value > limit
+
+
+def error_response(error: HandshakeError) -> Response:
+    """Returns the answer that tells of an error: its status, its headers, its message as text."""
+    return Response.text(f"{error}\n", error.status or 400, headers=error.headers)
