@@ -147,6 +147,7 @@ class HeadReader:
 
 
 def exceeds(value: int, limit: int | None) -> bool:
+    """Tells whether the value is over a limit that may be off."""
     return limit is not None and value > limit
 
 

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WIRE_MODULES = ("rfc6455/headers.py", "rfc6455/handshake.py", "rfc6455/uri.py")
+WIRE_MODULES = (
+    "rfc6455/headers.py",
+    "rfc6455/http.py",
+    "rfc6455/handshake/server.py",
+    "rfc6455/handshake/client.py",
+    "rfc6455/uri.py",
+)
 
 ALWAYS = {
     "splitlines": "ends lines at eight characters that HTTP does not know",

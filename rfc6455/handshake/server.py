@@ -1,14 +1,11 @@
-"""RFC 6455 §4: the opening handshake, on both sides.
+"""RFC 6455 §4.2: the server's half of the opening handshake.
 
-What lives here: the numbered steps of §4.1 and §4.2, over h11, which reads and writes HTTP/1.1
-behind `http.HeadReader`. This file does no I/O and does not know what happens after the handshake.
+What lives here: the numbered steps of §4.2.1 and §4.2.2, over h11, which reads and writes HTTP/1.1
+behind `http.HeadReader`. This file does no I/O and does not know what happens afterwards.
 """
 
 from __future__ import annotations
 
-import binascii
-import hashlib
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,28 +15,24 @@ from typing import Final
 
 import h11
 
-from .errors import HandshakeError, UsageError
-from .extensions.base import Extension, ExtensionFactory
-from .headers import (
+from ..errors import HandshakeError, UsageError
+from ..extensions.base import Extension, ExtensionFactory
+from ..headers import (
     Headers,
     HeadersLike,
     build_extensions,
     is_host,
-    is_token,
     parse_extensions,
     parse_tokens,
 )
-from .http import HeadReader, Request, Response, exceeds
-from .limits import Limits
-from .state import State, Trigger, transition
-from .uri import WebSocketURI
+from ..http import HeadReader, Request, Response, exceeds
+from ..limits import Limits
+from ..state import State, Trigger, transition
+from .nonce import VERSION, accept_key
 
-__all__ = ["ClientHandshake", "ServerHandshake", "accept_key", "offered_subprotocols", "validate"]
+__all__ = ["ServerHandshake", "offered_subprotocols", "validate"]
 
-GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-VERSION: Final = "13"
 KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
-ACCEPT: Final = re.compile(rb"[A-Za-z0-9+/]{27}=")
 REQUEST_LINE: Final = re.compile(
     rb"(?P<method>[!#$%&'*+\-.^_`|~0-9A-Za-z]+) (?P<target>[\x21-\x7e]+)"
     rb" HTTP/(?P<version>[0-9]\.[0-9])"
@@ -48,17 +41,6 @@ ABSOLUTE_FORM: Final = re.compile(
     rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
 )
 ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
-MAX_INTERIM_RESPONSES: Final = 4
-
-
-def accept_key(key: bytes) -> str:
-    """Returns the Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (§4.2.2, step 5.4).
-
-    >>> accept_key(b"dGhlIHNhbXBsZSBub25jZQ==")
-    's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
-    """
-    digest = hashlib.sha1(key + GUID, usedforsecurity=False).digest()
-    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 class ServerHandshake:
@@ -389,218 +371,3 @@ def _only_one(headers: Headers, name: str) -> bytes:
             f"{'repeated' if values else 'missing'} {name}", HTTPStatus.BAD_REQUEST
         )
     return values[0]
-
-
-class ClientHandshake:
-    """The client's half (§4.1).
-
-    Write what `request_data` returns, then give what arrives to `receive_data` until it returns the
-    server's answer.
-
-    Args:
-        uri: where to.
-        origin: value of the Origin field, which browsers send; None for none.
-        subprotocols: those that we speak, the preferred one first.
-        extensions: those that we offer.
-        headers: further fields of the request, such as Cookie or Authorization.
-        limits: see `Limits`.
-
-    Raises:
-        UsageError: an argument may not stand in a request.
-    """
-
-    def __init__(
-        self,
-        uri: WebSocketURI,
-        *,
-        origin: str | None = None,
-        subprotocols: Sequence[str] = (),
-        extensions: Sequence[ExtensionFactory] = (),
-        headers: HeadersLike = (),
-        limits: Limits | None = None,
-    ) -> None:
-        # §4.1, item 10: "The elements that comprise this value MUST be non-empty strings with
-        # characters in the range U+0021 to U+007E not including separator characters [...] and MUST
-        # all be unique strings."
-        if not all(map(is_token, subprotocols)):
-            raise UsageError("a subprotocol is an HTTP token")
-        if len(set(subprotocols)) < len(subprotocols):
-            raise UsageError("a subprotocol is named twice")
-        self._limits = Limits() if limits is None else limits
-        # §4.1, item 7: "a nonce consisting of a randomly selected 16-byte value that has been
-        # base64-encoded".
-        self._key = binascii.b2a_base64(os.urandom(16), newline=False)
-        self._subprotocols = tuple(subprotocols)
-        self._factories = {factory.name: factory for factory in extensions}
-        offers = [(f.name, offer) for f in extensions for offer in f.offers()]
-        fields = [
-            ("Host", uri.host_header),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", self._key.decode()),
-            ("Sec-WebSocket-Version", VERSION),
-        ]
-        if origin is not None:
-            fields.append(("Origin", origin))
-        if subprotocols:
-            fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
-        if offers:
-            fields.append(("Sec-WebSocket-Extensions", build_extensions(offers)))
-        self._request_headers = Headers([*fields, *headers])
-        for name, _ in fields:
-            if len(self._request_headers.raw(name)) > 1:
-                raise UsageError(f"{name} is ours to set")
-        self._resource_name = uri.resource_name
-        self._head = HeadReader(self._limits)
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 30)
-        self._interim = 0
-        self._refusal: Response | None = None
-        self._state = State.CONNECTING
-        self.subprotocol: str | None = None
-        """The subprotocol in use, after the handshake."""
-        self.extensions: list[Extension] = []
-        """The extensions in use, after the handshake."""
-        self.trailing_data = b""
-        """What the server sent behind its answer: the first bytes of the WebSocket."""
-
-    @property
-    def state(self) -> State:
-        """CONNECTING, then OPEN or CLOSED."""
-        return self._state
-
-    def request_data(self) -> bytes:
-        """Returns the bytes of the request."""
-        head = self._http.send(
-            h11.Request(
-                method="GET", target=self._resource_name, headers=self._request_headers.items()
-            )
-        )
-        return (head or b"") + (self._http.send(h11.EndOfMessage()) or b"")
-
-    def receive_data(self, data: bytes) -> Response | None:
-        """Takes what a read brought.
-
-        Returns:
-            The server's answer, when it has come whole. With status 101 the connection is open;
-            anything else is for HTTP to deal with (§4.1, response step 1).
-
-        Raises:
-            HandshakeError: the answer does not open a WebSocket, or is not valid HTTP.
-        """
-        if self._state is not State.CONNECTING:
-            return None
-        try:
-            while self._refusal is None:
-                head = self._head.feed(data)
-                if head is None:
-                    return None
-                self._http.receive_data(head[0])
-                data = head[1]
-                event = self._http.next_event()
-                assert isinstance(event, (h11.InformationalResponse, h11.Response))
-                response = Response(event.status_code, Headers.from_wire(event.headers.raw_items()))
-                if event.status_code == 101:
-                    self._check(response.headers)
-                    self._state = transition(self._state, Trigger.ACCEPT)
-                    self.trailing_data = data
-                    return response
-                if isinstance(event, h11.Response):
-                    self._refusal = response
-                    break
-                self._interim += 1
-                if self._interim > MAX_INTERIM_RESPONSES:
-                    raise HandshakeError("too many interim responses")
-                self._head = HeadReader(self._limits)
-            self._http.receive_data(data)
-            return self._read_refusal()
-        except h11.RemoteProtocolError as error:
-            raise HandshakeError(str(error)) from error
-        except HandshakeError:
-            self._state = State.CLOSED
-            raise
-
-    def receive_eof(self) -> Response | None:
-        """Takes the end of TCP. Returns a refusal whose body ended with it, or raises."""
-        if self._refusal is not None:
-            return self._refused(self._refusal)
-        if self._state is State.CONNECTING:
-            self._state = transition(self._state, Trigger.END)
-            raise HandshakeError("connection closed before the server answered")
-        return None
-
-    def _read_refusal(self) -> Response | None:
-        refusal = self._refusal
-        assert refusal is not None
-        while True:
-            event = self._http.next_event()
-            if isinstance(event, h11.Data):
-                body = refusal.body + event.data
-                limit = self._limits.max_body_size
-                refusal = self._refusal = Response(refusal.status, refusal.headers, body[:limit])
-                # The page of an error is worth so much and no more.
-                if exceeds(len(body), limit):
-                    return self._refused(refusal)
-            elif isinstance(event, h11.EndOfMessage):
-                return self._refused(refusal)
-            else:
-                return None
-
-    def _refused(self, refusal: Response) -> Response:
-        self._state = transition(self._state, Trigger.REFUSE)
-        return refusal
-
-    def _check(self, headers: Headers) -> None:
-        """The steps 2 to 6 that §4.1 has for the server's answer."""
-        # 2. "If the response lacks an |Upgrade| header field or [it] contains a value that is not
-        #    an ASCII case-insensitive match for the value 'websocket', the client MUST _Fail_".
-        if _single(headers, "Upgrade").lower() != b"websocket":
-            raise HandshakeError("Upgrade does not say websocket", 101)
-        # 3. "[...] lacks a |Connection| header field or [it] doesn't contain a token that is an
-        #    ASCII case-insensitive match for the value 'Upgrade'".
-        if "upgrade" not in [token.lower() for token in _answered(headers, "Connection")]:
-            raise HandshakeError("Connection does not say Upgrade", 101)
-        # 4. "[...] lacks a |Sec-WebSocket-Accept| header field" or it is another than that of our
-        #    key.
-        if _single(headers, "Sec-WebSocket-Accept") != accept_key(self._key).encode():
-            raise HandshakeError("Sec-WebSocket-Accept does not answer our key", 101)
-        # 5. "If the response includes a |Sec-WebSocket-Extensions| header field and this header
-        #    field indicates the use of an extension that was not present in the client's
-        #    handshake".
-        self._check_extensions(headers)
-        # 6. The same for subprotocols. The server chooses one, or sends no such field.
-        if "Sec-WebSocket-Protocol" in headers:
-            subprotocol = _single(headers, "Sec-WebSocket-Protocol").decode("latin-1")
-            if subprotocol not in self._subprotocols:
-                raise HandshakeError(f"subprotocol was not offered: {subprotocol!r}", 101)
-            self.subprotocol = subprotocol
-
-    def _check_extensions(self, headers: Headers) -> None:
-        if "Sec-WebSocket-Extensions" not in headers:
-            return
-        value = _single(headers, "Sec-WebSocket-Extensions")
-        taken = 0
-        try:
-            for name, parameters in parse_extensions([value]):
-                if name not in self._factories:
-                    raise ValueError(f"{name} was not offered")
-                extension = self._factories[name].confirm(parameters)
-                if extension.rsv & taken:
-                    raise ValueError(f"{name} uses a reserved bit that is taken")
-                taken |= extension.rsv
-                self.extensions.append(extension)
-        except ValueError as error:
-            raise HandshakeError(f"Sec-WebSocket-Extensions: {error}", 101) from error
-
-
-def _single(headers: Headers, name: str) -> bytes:
-    values = headers.raw(name)
-    if len(values) != 1:
-        raise HandshakeError(f"{'repeated' if values else 'missing'} {name}", 101)
-    return values[0]
-
-
-def _answered(headers: Headers, name: str) -> list[str]:
-    try:
-        return parse_tokens(headers.raw(name), allow_empty=True)
-    except ValueError as error:
-        raise HandshakeError(f"malformed {name}: {error}", 101) from error

@@ -1,0 +1,7 @@
+"""RFC 6455 §4: the opening handshake; `server` and `client` each have their half of it."""
+
+from .client import ClientHandshake
+from .nonce import accept_key
+from .server import ServerHandshake, offered_subprotocols, validate
+
+__all__ = ["ClientHandshake", "ServerHandshake", "accept_key", "offered_subprotocols", "validate"]
