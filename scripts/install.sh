@@ -46,5 +46,5 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     make_venv "$python"
 fi
 echo "Installing rfc6455[$extra] into .venv ..."
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extra]"
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extra]"
 touch ".venv/.installed-$extra"
