@@ -1,1 +1,56 @@
 """The WebSocket protocol, RFC 6455: a sans-IO core, and asyncio on top."""
+
+from .asyncio import Server, WebSocket, connect, serve
+from .close import Close, CloseCode
+from .codec import implementation
+from .connection import Connection, Role, TransportAction
+from .errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    HandshakeError,
+    ProtocolError,
+    UsageError,
+    WebSocketError,
+)
+from .events import Closed, Event, Fault, Message, Ping, Pong
+from .extensions import Extension, ExtensionFactory
+from .headers import Headers
+from .http import Request, Response
+from .limits import Limits
+from .state import State
+from .version import __version__
+
+__all__ = [
+    "Close",
+    "CloseCode",
+    "Closed",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "Event",
+    "Extension",
+    "ExtensionFactory",
+    "Fault",
+    "HandshakeError",
+    "Headers",
+    "Limits",
+    "Message",
+    "Ping",
+    "Pong",
+    "ProtocolError",
+    "Request",
+    "Response",
+    "Role",
+    "Server",
+    "State",
+    "TransportAction",
+    "UsageError",
+    "WebSocket",
+    "WebSocketError",
+    "__version__",
+    "connect",
+    "implementation",
+    "serve",
+]

@@ -120,6 +120,11 @@ class Connection:
         return self._state
 
     @property
+    def limits(self) -> Limits:
+        """The limits it keeps."""
+        return self._limits
+
+    @property
     def extensions(self) -> tuple[Extension, ...]:
         """The extensions in use."""
         return self._extensions

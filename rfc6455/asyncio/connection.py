@@ -1,0 +1,460 @@
+"""An open connection on asyncio: bytes to the core and back, a queue, and back-pressure.
+
+What lives here: the meeting of a transport, a `Connection` and a coroutine that receives and sends.
+This file does not know about frames, nor how the opening handshake went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Self, cast
+
+from ..close import Close, CloseCode
+from ..connection import Connection, TransportAction
+from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError, connection_closed
+from ..events import Closed, Event, Fault, Message, Pong
+from ..http import Request, Response
+from ..state import State
+
+__all__ = ["WebSocket"]
+
+COLLECT_AT_MOST: Final = 64 * 1024
+"""Bytes that replies may add up to before they are written in the middle of a batch."""
+
+
+class WebSocket(asyncio.Protocol):
+    """An open WebSocket.
+
+    Made by `serve` and `connect`. It is an asynchronous iterator of messages, and an asynchronous
+    context manager that closes it. All of its methods are safe to cancel: a cancelled `recv` loses
+    no message, and a cancelled `send` has sent nothing.
+
+    Attributes:
+        request: the HTTP request that opened it; None on a client.
+        response: the HTTP answer that opened it; None on a server.
+        subprotocol: the one that was agreed on, or None.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_busy",
+        "_closed_waiter",
+        "_closing",
+        "_collected",
+        "_core",
+        "_flush_scheduled",
+        "_inbox",
+        "_loop",
+        "_max_queued_messages",
+        "_max_queued_size",
+        "_on_lost",
+        "_peer_eof",
+        "_pings",
+        "_reading_paused",
+        "_receiver",
+        "_receiving_task",
+        "_timer",
+        "_transport",
+        "_unread",
+        "_write_paused",
+        "_writers",
+        "request",
+        "response",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        core: Connection,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        request: Request | None = None,
+        response: Response | None = None,
+        subprotocol: str | None = None,
+        on_lost: Callable[[WebSocket], None] | None = None,
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.subprotocol = subprotocol
+        self._core = core
+        self._transport = transport
+        self._loop = loop
+        self._on_lost = on_lost
+        limits = core.limits
+        self._max_queued_messages = limits.max_queued_messages
+        self._max_queued_size = limits.max_queued_size
+        self._inbox: deque[Event] = deque()
+        self._unread = 0
+        self._busy = False
+        self._receiver: asyncio.Future[None] | None = None
+        self._receiving_task: asyncio.Task[Any] | None = None
+        self._reading_paused = False
+        self._peer_eof = False
+        self._closing = False
+        self._collected = 0
+        self._flush_scheduled = False
+        self._write_paused = False
+        self._writers: deque[asyncio.Future[None]] | None = None
+        self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] | None = None
+        self._closed_waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        transport.set_write_buffer_limits(high=limits.write_high_water)
+        self._set_timer()
+
+    # What an application sees
+
+    def __repr__(self) -> str:
+        return f"<WebSocket {self.state.value} {self.remote_address}>"
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._core.state
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code of RFC 6455 §7.1.5, 1005 and 1006 included; None while it is not over."""
+        if self._core.state is State.CLOSED or self._core.close_received is not None:
+            return self._closed_error().code
+        return None
+
+    @property
+    def close_reason(self) -> str:
+        """The close reason of §7.1.6; empty while there is none."""
+        return self._closed_error().reason
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address, as the socket gives it."""
+        return self._transport.get_extra_info("peername")
+
+    @property
+    def local_address(self) -> Any:
+        """Our own address, as the socket gives it."""
+        return self._transport.get_extra_info("sockname")
+
+    async def recv(self) -> Message:
+        """Receives the next message: `str` for text, `bytes` for binary.
+
+        Raises:
+            ConnectionClosed: nothing more will come; every message before has been received.
+            UsageError: another task is receiving already.
+        """
+        inbox = self._inbox
+        if not inbox:
+            await self._wait_for_event()
+        event = inbox[0]
+        kind = type(event)
+        if kind is not str and kind is not bytes:
+            raise self._reach_end()
+        inbox.popleft()
+        self._busy = True
+        if not inbox:
+            self._unread = 0
+            if self._reading_paused:
+                self._resume_reading()
+        return cast("Message", event)
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """Iterates over messages until the connection is closed as agreed (1000, 1001).
+
+        Raises:
+            ConnectionClosedError: it ended in any other way.
+        """
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.recv()
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+    async def send(self, message: str | bytes | bytearray | memoryview) -> None:
+        """Sends a message: text for `str`, binary for the others, which are copied.
+
+        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
+        cancelled or raises, nothing of the message was sent.
+
+        Raises:
+            ConnectionClosed: the connection is over, or is being closed by us.
+            TypeError: it is neither text nor bytes.
+        """
+        if self._write_paused or self._writers:
+            await self._wait_for_turn()
+        if isinstance(message, str):
+            self._core.send_text(message)
+        elif isinstance(message, bytes | bytearray | memoryview):
+            self._core.send_binary(message)
+        else:
+            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
+        # One write for the replies to a batch of messages, and no delay for a single one.
+        self._collected += len(message)
+        if not self._inbox or self._collected > COLLECT_AT_MOST:
+            self._flush()
+        elif not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+        if self._writers:
+            self._wake_writer()
+
+    async def ping(self, data: bytes = b"") -> float:
+        """Sends a Ping and waits for its Pong. Returns the time that took, in seconds.
+
+        Args:
+            data: at most 125 bytes, different from those of other Pings under way; random if empty.
+
+        Raises:
+            ConnectionClosed: the connection is over, or ends before the Pong.
+        """
+        payload = bytes(data) or os.urandom(4)
+        pings = self._pings = {} if self._pings is None else self._pings
+        if payload in pings:
+            raise UsageError("a Ping with this payload is under way")
+        self._core.send_ping(payload)
+        waiter: asyncio.Future[float] = self._loop.create_future()
+        pings[payload] = (self._loop.time(), waiter)
+        self._flush()
+        try:
+            return await waiter
+        finally:
+            pings.pop(payload, None)
+
+    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Runs the closing handshake (§7.1.2) and waits for its end.
+
+        Messages that arrive from here on are thrown away; those that have arrived can still be
+        received. Takes at most `Limits.close_timeout`, then TCP is dropped. Safe to call again.
+
+        Raises:
+            UsageError: the code must not travel, or the reason is over 123 bytes. Nothing was sent.
+        """
+        self._core.close(code, reason, self._loop.time())
+        self._closing = True
+        self._after_closing_step()
+        if self._reading_paused:
+            self._resume_reading()
+        await self.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Waits until TCP has ended."""
+        if self._closed_waiter is None:
+            self._closed_waiter = self._loop.create_future()
+            if self._core.state is State.CLOSED and self._transport.is_closing():
+                self._closed_waiter.set_result(None)
+        await asyncio.shield(self._closed_waiter)
+
+    def abort(self) -> None:
+        """Drops TCP at once; the peer sees 1006."""
+        self._transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        failed = exc_type is not None and not issubclass(exc_type, ConnectionClosed)
+        await self.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL_CLOSURE)
+
+    # What the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what a read brought."""
+        if self._flush_scheduled:
+            self._flush()
+        core = self._core
+        self._accept(core.receive_data(data, self._loop.time()))
+        if self._inbox:
+            self._unread += len(data)
+            if not self._reading_paused and self._is_full():
+                self._reading_paused = True
+                core.pause_reading()
+                self._transport.pause_reading()
+        if core.state is State.OPEN:
+            self._flush()
+        else:
+            self._after_closing_step()
+
+    def eof_received(self) -> bool:
+        """Takes the end of the peer's side of TCP; tells whether ours stays open."""
+        self._peer_eof = True
+        if self._core.state is not State.CLOSE_RECEIVED:
+            return False
+        # The peer has said all, in good order, and may still be reading: answer what it said.
+        return self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Takes the end of TCP."""
+        self._accept(self._core.receive_eof())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._writers:
+            self._wake_writer()
+            self._writers.popleft()
+        for _, waiter in (self._pings or {}).values():
+            if not waiter.done():
+                waiter.set_exception(self._closed_error())
+        if self._closed_waiter is None:
+            self._closed_waiter = self._loop.create_future()
+        if not self._closed_waiter.done():
+            self._closed_waiter.set_result(None)
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: `send` waits."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._write_paused = False
+        self._flush()
+        if self._writers:
+            self._wake_writer()
+
+    # Receiving
+
+    def _accept(self, events: list[Event]) -> None:
+        inbox = self._inbox
+        for event in events:
+            kind = type(event)
+            if kind is str or kind is bytes:
+                if not self._closing:
+                    inbox.append(event)
+            elif isinstance(event, Close | Fault):
+                inbox.append(event)
+                # At once when nothing can be under way; else when the application comes here, or
+                # after a grace.
+                if len(inbox) == 1 and not self._busy:
+                    self._core.answer_close(self._loop.time())
+            elif isinstance(event, Pong):
+                self._accept_pong(event.payload)
+            elif isinstance(event, Closed):
+                inbox.append(event)
+        if inbox and self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
+
+    def _accept_pong(self, payload: bytes) -> None:
+        if not self._pings or payload not in self._pings:
+            return
+        now = self._loop.time()
+        # §5.5.3: a Pong may answer "only the most recently processed Ping frame", and those before.
+        for earlier in list(self._pings):
+            sent, waiter = self._pings.pop(earlier)
+            if not waiter.done():
+                waiter.set_result(now - sent)
+            if earlier == payload:
+                break
+
+    def _is_full(self) -> bool:
+        messages, size = self._max_queued_messages, self._max_queued_size
+        return (messages is not None and len(self._inbox) >= messages) or (
+            size is not None and self._unread >= size
+        )
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        self._core.resume_reading(self._loop.time())
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._set_timer()
+
+    async def _wait_for_event(self) -> None:
+        task = asyncio.current_task()
+        if self._receiver is not None:
+            name = self._receiving_task.get_name() if self._receiving_task else "unknown"
+            raise UsageError(f"task {name!r} is receiving already")
+        self._busy = False
+        self._receiver = self._loop.create_future()
+        self._receiving_task = task
+        try:
+            await self._receiver
+        finally:
+            self._receiver = None
+            self._receiving_task = None
+
+    def _reach_end(self) -> ConnectionClosed:
+        """Everything before the end has been received: answers it, and returns how it ended."""
+        self._busy = False
+        if self._core.state is State.CLOSE_RECEIVED:
+            self._core.answer_close(self._loop.time())
+            self._after_closing_step()
+        error = self._closed_error()
+        error.__cause__ = self._core.fault
+        return error
+
+    def _closed_error(self) -> ConnectionClosed:
+        return connection_closed(self._core.close_received, self._core.close_sent)
+
+    # Sending
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self._collected = 0
+        # While writing is held up everything stays in the core, which keeps one Pong at most.
+        if not self._write_paused:
+            data = self._core.data_to_send()
+            if data and not self._transport.is_closing():
+                self._transport.write(data)
+
+    async def _wait_for_turn(self) -> None:
+        writers = self._writers = deque() if self._writers is None else self._writers
+        waiter = self._loop.create_future()
+        writers.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in writers:
+                writers.remove(waiter)
+            # The turn had come already: it goes to the next.
+            if not waiter.cancelled() and writers and not self._write_paused:
+                self._wake_writer()
+            raise
+        if waiter in writers:
+            writers.remove(waiter)
+
+    def _wake_writer(self) -> None:
+        assert self._writers is not None
+        if self._core.state is State.CLOSED or not self._write_paused:
+            waiter = self._writers[0]
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Closing and time
+
+    def _after_closing_step(self) -> None:
+        self._flush()
+        action = self._core.transport_action
+        transport = self._transport
+        if action is TransportAction.ABORT:
+            transport.abort()
+        elif action is TransportAction.CLOSE or (
+            action is TransportAction.HALF_CLOSE
+            and (self._peer_eof or not transport.can_write_eof())
+        ):
+            transport.close()
+        elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
+            transport.write_eof()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline = self._core.next_deadline()
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._deadline_reached)
+
+    def _deadline_reached(self) -> None:
+        self._timer = None
+        self._accept(self._core.handle_deadline(self._loop.time()))
+        if self._core.state is State.OPEN:
+            self._flush()
+            self._set_timer()
+        else:
+            self._after_closing_step()
