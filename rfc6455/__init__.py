@@ -14,7 +14,7 @@ from .errors import (
     WebSocketError,
 )
 from .events import Closed, Event, Fault, Message, Ping, Pong
-from .extensions import Extension, ExtensionFactory
+from .extensions import Extension, ExtensionFactory, PermessageDeflate
 from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
@@ -37,6 +37,7 @@ __all__ = [
     "Headers",
     "Limits",
     "Message",
+    "PermessageDeflate",
     "Ping",
     "Pong",
     "ProtocolError",

@@ -62,6 +62,7 @@ class Connection:
         "_deadline",
         "_decoder",
         "_discarded",
+        "_encoders",
         "_extensions",
         "_fault",
         "_last_received",
@@ -98,6 +99,7 @@ class Connection:
         self._outbox: list[bytes] = []
         self._pending_pong: bytes | None = None
         self._sending: Opcode | None = None
+        self._encoders: Sequence[Extension] = ()
         self._close_received: Close | None = None
         self._close_sent: Close | None = None
         self._fault: ProtocolError | None = None
@@ -246,12 +248,15 @@ class Connection:
         outbox.clear()
         return data
 
-    def send_text(self, text: str, *, final: bool = True) -> None:
+    def send_text(self, text: str, *, final: bool = True, compress: bool | None = None) -> None:
         """Sends a text message, or the next fragment of one.
 
         Args:
             text: the message.
             final: False when more of the same message follows (§5.4).
+            compress: whether the message is compressed, where the peer agreed to that; None lets
+                the extension decide by its size. Secrets beside text of an attacker's choice are
+                better sent with False (RFC 7692 §8). It counts in the first fragment.
 
         Raises:
             UsageError: the text holds surrogates, which UTF-8 cannot; or a binary message is
@@ -262,20 +267,28 @@ class Connection:
             payload = text.encode()
         except UnicodeEncodeError as error:
             raise UsageError(f"text is not valid Unicode: {error.reason}") from error
-        self._send_message(Opcode.TEXT, payload, final)
+        self._send_message(Opcode.TEXT, payload, final, compress)
 
-    def send_binary(self, data: bytes | bytearray | memoryview, *, final: bool = True) -> None:
+    def send_binary(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        final: bool = True,
+        compress: bool | None = None,
+    ) -> None:
         """Sends a binary message, or the next fragment of one.
 
         Args:
             data: the message; it is copied.
             final: False when more of the same message follows (§5.4).
+            compress: as in `send_text`.
 
         Raises:
             UsageError: a text message is unfinished.
             ConnectionClosed: our Close was sent, or TCP has ended.
         """
-        self._send_message(Opcode.BINARY, data if type(data) is bytes else bytes(data), final)
+        payload = data if type(data) is bytes else bytes(data)
+        self._send_message(Opcode.BINARY, payload, final, compress)
 
     def send_ping(self, payload: bytes = b"") -> None:
         """Sends a Ping with at most 125 bytes (§5.5.2). Raises as `send_binary` does."""
@@ -358,17 +371,29 @@ class Connection:
 
     # Inside
 
-    def _send_message(self, opcode: Opcode, payload: bytes, final: bool) -> None:
+    def _send_message(
+        self, opcode: Opcode, payload: bytes, final: bool, compress: bool | None
+    ) -> None:
         if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
             raise connection_closed(self._close_received, self._close_sent)
+        rsv = 0
         if self._sending is None:
+            if self._extensions:
+                self._encoders = [
+                    extension
+                    for extension in self._extensions
+                    if (extension.applies_to(len(payload)) if compress is None else compress)
+                ]
+                rsv = sum(extension.rsv for extension in self._encoders)
             self._sending = None if final else opcode
         elif self._sending is not opcode:
             raise UsageError(f"an unfinished {self._sending.name.lower()} message has to end first")
         else:
             self._sending = None if final else opcode
             opcode = Opcode.CONTINUATION
-        self._send_frame(opcode, payload, final)
+        for extension in self._encoders:
+            payload = extension.encode(payload, final=final)
+        self._send_frame(opcode, payload, final, rsv)
 
     def _send_control(self, opcode: Opcode, payload: bytes) -> None:
         if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
@@ -385,9 +410,9 @@ class Connection:
         self._state = transition(self._state, Trigger.SEND_CLOSE)
         self._set_deadline(self._limits.close_timeout, now)
 
-    def _send_frame(self, opcode: Opcode, payload: bytes, final: bool = True) -> None:
+    def _send_frame(self, opcode: Opcode, payload: bytes, final: bool = True, rsv: int = 0) -> None:
         key = new_masking_key() if self._masks else None
-        self._outbox.append(encode(opcode, payload, fin=final, masking_key=key))
+        self._outbox.append(encode(opcode, payload, fin=final, rsv=rsv, masking_key=key))
 
     def _answer_ping(self, payload: bytes, writing_held_up: bool) -> None:
         # §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..connection import Connection, Role
 from ..errors import HandshakeError
-from ..extensions.base import ExtensionFactory
+from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..handshake import ClientHandshake
 from ..headers import HeadersLike
 from ..http import Response
@@ -31,7 +31,7 @@ class connect:
         uri: a ws or wss URI.
         origin: value of the Origin field; None for none, as clients other than browsers do.
         subprotocols: those that the application speaks, the preferred one first.
-        extensions: those to offer.
+        extensions: those to offer; by default permessage-deflate.
         additional_headers: further fields of the request, such as Cookie or Authorization.
         limits: see `Limits`.
         ssl: a context for TLS; by default one that verifies the server's certificate and name.
@@ -49,7 +49,7 @@ class connect:
         *,
         origin: str | None = None,
         subprotocols: Sequence[str] = (),
-        extensions: Sequence[ExtensionFactory] = (),
+        extensions: Sequence[ExtensionFactory] = DEFAULT_EXTENSIONS,
         additional_headers: HeadersLike = (),
         limits: Limits | None = None,
         ssl: ssl_module.SSLContext | None = None,

@@ -173,11 +173,18 @@ class WebSocket(asyncio.Protocol):
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
 
-    async def send(self, message: str | bytes | bytearray | memoryview) -> None:
+    async def send(
+        self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None
+    ) -> None:
         """Sends a message: text for `str`, binary for the others, which are copied.
 
         Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
         cancelled or raises, nothing of the message was sent.
+
+        Args:
+            message: the message.
+            compress: whether it is compressed, where the peer agreed to that; None lets the
+                extension decide by its size.
 
         Raises:
             ConnectionClosed: the connection is over, or is being closed by us.
@@ -186,9 +193,9 @@ class WebSocket(asyncio.Protocol):
         if self._write_paused or self._writers:
             await self._wait_for_turn()
         if isinstance(message, str):
-            self._core.send_text(message)
+            self._core.send_text(message, compress=compress)
         elif isinstance(message, bytes | bytearray | memoryview):
-            self._core.send_binary(message)
+            self._core.send_binary(message, compress=compress)
         else:
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
         # One write for the replies to a batch of messages, and no delay for a single one.

@@ -18,7 +18,7 @@ from typing import Any, Final, Self, TypeAlias
 from ..close import CloseCode
 from ..connection import Connection, Role
 from ..errors import ConnectionClosed, HandshakeError
-from ..extensions.base import ExtensionFactory
+from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..handshake import ServerHandshake, offered_subprotocols, validate
 from ..http import Request, Response, error_response
 from ..limits import Limits
@@ -45,7 +45,7 @@ def serve(
     process_request: ProcessRequest | None = None,
     origins: Sequence[str | None] | None = None,
     subprotocols: Sequence[str] = (),
-    extensions: Sequence[ExtensionFactory] = (),
+    extensions: Sequence[ExtensionFactory] = DEFAULT_EXTENSIONS,
     limits: Limits | None = None,
     max_connections: int | None = None,
     ssl: ssl_module.SSLContext | None = None,
@@ -64,7 +64,7 @@ def serve(
         origins: the Origin values that may connect (RFC 6455 §10.2), compared exactly; None among
             them stands for requests without Origin. Others get 403.
         subprotocols: those that the application speaks, the preferred one first.
-        extensions: those that may be negotiated.
+        extensions: those that may be negotiated; by default permessage-deflate.
         limits: see `Limits`.
         max_connections: more than these get 503; by default 80 % of the process's file descriptors.
         ssl: a context for TLS.

@@ -1,0 +1,315 @@
+"""RFC 7692: permessage-deflate.
+
+What lives here: its negotiation, and the compression of messages within bounds of memory and work.
+This file does not know about frames: `messages` and `connection` hand it the payloads of marked
+messages.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..close import CloseCode
+from ..errors import ProtocolError
+from .base import Extension, ExtensionFactory, Parameters
+
+__all__ = ["PermessageDeflate"]
+
+NAME: Final = "permessage-deflate"
+RSV1: Final = 0x40
+TAIL: Final = b"\x00\x00\xff\xff"
+"""The end of an empty stored block, which every message ends with and none carries (§7.2.1)."""
+EMPTY_BLOCK: Final = b"\x00"
+"""§7.2.3.6: an empty message, or the end of one that is at a block's end already."""
+STEP: Final = 64 * 1024
+"""Bytes that come out of the inflater at a time."""
+MAX_FINAL_BLOCKS: Final = 1024
+"""Blocks with BFINAL in one message: each costs a new inflater."""
+
+# §7.1.2.1: "a decimal integer value without leading zeroes between 8 to 15, inclusive".
+WINDOW_BITS: Final = re.compile(r"[89]|1[0-5]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermessageDeflate(ExtensionFactory):
+    """Compresses messages, on a server or a client.
+
+    A connection costs nothing until the first message that is compressed. From then on a compressor
+    takes about ``2 ** (window_bits + 2) + 2 ** (memory_level + 9)`` bytes, and an inflater about
+    ``3 * 2 ** window_bits`` and 7 KiB; without context takeover only while a message is under way.
+
+    Attributes:
+        level: of compression, as the library counts; None for its default.
+        memory_level: 1 to 9; how much memory the compressor may use.
+        window_bits: 8 to 15; how far back our compressor looks (2 ** bits bytes), at most.
+        peer_window_bits: the same of the peer's compressor; what we ask for, if it can be asked.
+        context_takeover: whether our compressor remembers earlier messages.
+        peer_context_takeover: whether the peer's compressor may.
+        threshold: bytes; smaller messages go uncompressed.
+        library: a module with the interface of `zlib`, such as ``isal.isal_zlib`` or
+            ``zlib_ng.zlib_ng``.
+    """
+
+    level: int | None = None
+    memory_level: int = 5
+    window_bits: int = 12
+    peer_window_bits: int = 12
+    context_takeover: bool = True
+    peer_context_takeover: bool = True
+    threshold: int = 1024
+    library: Any = zlib
+
+    name = NAME
+    rsv = RSV1
+
+    def __post_init__(self) -> None:
+        for bits in (self.window_bits, self.peer_window_bits):
+            if not 8 <= bits <= 15:
+                raise ValueError(f"window bits are 8 to 15, not {bits}")
+        if not 1 <= self.memory_level <= 9:
+            raise ValueError(f"memory level is 1 to 9, not {self.memory_level}")
+        if self.window_bits < self._smallest_window_bits:
+            raise ValueError("this library cannot compress with a window of 8 bits")
+
+    @property
+    def _smallest_window_bits(self) -> int:
+        # zlib refuses 8, but with 9 it never looks back further than 250 bytes (its window less
+        # MIN_LOOKAHEAD), which keeps the promise of 8: 256. Other libraries have not been proven.
+        return 8 if self.library is zlib else 9
+
+    def offers(self) -> list[Parameters]:
+        """Returns our wishes and, for servers that cannot limit their window, the same without."""
+        common: list[tuple[str, str | None]] = []
+        if not self.peer_context_takeover:
+            common.append(("server_no_context_takeover", None))
+        if not self.context_takeover:
+            common.append(("client_no_context_takeover", None))
+        bits = None if self.window_bits == 15 else str(self.window_bits)
+        common.append(("client_max_window_bits", bits))
+        if self.peer_window_bits == 15:
+            return [common]
+        return [[("server_max_window_bits", str(self.peer_window_bits)), *common], common]
+
+    def accept(self, offer: Parameters) -> tuple[Parameters, Extension] | None:
+        """Judges an offer (§7.1): see `ExtensionFactory.accept`."""
+        try:
+            asked = _Agreement.parse(offer, is_answer=False)
+        except ValueError:
+            # §7: "A server MUST decline an extension negotiation offer for this extension if any"
+            # parameter is unknown, invalid or repeated.
+            return None
+        answer: list[tuple[str, str | None]] = []
+        own_takeover = self.context_takeover and not asked.server_no_context_takeover
+        if not own_takeover:
+            answer.append(("server_no_context_takeover", None))
+        if not self.peer_context_takeover:
+            answer.append(("client_no_context_takeover", None))
+        own_bits = min(self.window_bits, asked.server_max_window_bits or 15)
+        if own_bits < self._smallest_window_bits:
+            return None
+        if own_bits < 15 or asked.server_max_window_bits is not None:
+            answer.append(("server_max_window_bits", str(own_bits)))
+        peer_bits = 15
+        # §7.1.2.2: without it in the offer, the answer must not have it either.
+        if asked.client_max_window_bits is not None:
+            peer_bits = min(self.peer_window_bits, asked.client_max_window_bits)
+            if peer_bits < 15:
+                answer.append(("client_max_window_bits", str(peer_bits)))
+        deflate = self._make(own_bits, own_takeover, peer_bits, self.peer_context_takeover)
+        return answer, deflate
+
+    def confirm(self, answer: Parameters) -> Extension:
+        """Judges the server's answer (§7.1): see `ExtensionFactory.confirm`."""
+        agreed = _Agreement.parse(answer, is_answer=True)
+        if not self.peer_context_takeover and not agreed.server_no_context_takeover:
+            raise ValueError("the server keeps its context, against our offer")
+        own_bits = agreed.client_max_window_bits or 15
+        if own_bits > self.window_bits and agreed.client_max_window_bits is not None:
+            raise ValueError("client_max_window_bits is larger than offered")
+        own_bits = min(own_bits, self.window_bits)
+        if own_bits < self._smallest_window_bits:
+            raise ValueError("a window of 8 bits is more than this library can promise")
+        return self._make(
+            own_bits,
+            self.context_takeover and not agreed.client_no_context_takeover,
+            agreed.server_max_window_bits or 15,
+            not agreed.server_no_context_takeover,
+        )
+
+    def _make(
+        self, own_bits: int, own_takeover: bool, peer_bits: int, peer_takeover: bool
+    ) -> Extension:
+        return _Deflate(
+            self,
+            own_bits,
+            own_takeover=own_takeover,
+            peer_bits=peer_bits,
+            peer_takeover=peer_takeover,
+        )
+
+
+@dataclass(slots=True)
+class _Agreement:
+    """The parameters of §7.1, as an offer or an answer has them."""
+
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+    server_max_window_bits: int | None = None
+    client_max_window_bits: int | None = None
+
+    @classmethod
+    def parse(cls, parameters: Parameters, *, is_answer: bool) -> _Agreement:
+        agreement = cls()
+        seen = set()
+        for name, value in parameters:
+            if name in seen:
+                raise ValueError(f"{name} stands twice")
+            seen.add(name)
+            if name in ("server_no_context_takeover", "client_no_context_takeover"):
+                if value is not None:
+                    raise ValueError(f"{name} takes no value")
+                setattr(agreement, name, True)
+            elif name in ("server_max_window_bits", "client_max_window_bits"):
+                # §7.1.2.2: an offer may have client_max_window_bits without a value: "any".
+                if value is None and name == "client_max_window_bits" and not is_answer:
+                    value = "15"
+                if value is None or not WINDOW_BITS.fullmatch(value):
+                    raise ValueError(f"{name} is an integer from 8 to 15")
+                setattr(agreement, name, int(value))
+            else:
+                raise ValueError(f"unknown parameter {name}")
+        return agreement
+
+
+class _Deflate(Extension):
+    """The extension in use on one connection; its contexts are made when they are first needed."""
+
+    __slots__ = (
+        "_compressor",
+        "_final_blocks",
+        "_history",
+        "_inflater",
+        "_is_empty",
+        "_own_bits",
+        "_own_takeover",
+        "_peer_bits",
+        "_peer_takeover",
+        "_settings",
+    )
+
+    name = NAME
+    rsv = RSV1
+
+    def __init__(
+        self,
+        settings: PermessageDeflate,
+        own_bits: int,
+        *,
+        own_takeover: bool,
+        peer_bits: int,
+        peer_takeover: bool,
+    ) -> None:
+        self._settings = settings
+        self._own_bits = max(own_bits, 9)
+        self._own_takeover = own_takeover
+        self._peer_bits = peer_bits
+        self._peer_takeover = peer_takeover
+        self._compressor: Any = None
+        self._inflater: Any = None
+        self._history = bytearray()
+        self._is_empty = True
+        self._final_blocks = 0
+
+    def applies_to(self, size: int) -> bool:
+        return size >= self._settings.threshold
+
+    def encode(self, payload: bytes, *, final: bool) -> bytes:
+        settings = self._settings
+        library = settings.library
+        compressor = self._compressor
+        if compressor is None:
+            level = library.Z_DEFAULT_COMPRESSION if settings.level is None else settings.level
+            compressor = self._compressor = library.compressobj(
+                level, library.DEFLATED, -self._own_bits, settings.memory_level
+            )
+        data: bytes = compressor.compress(payload) + compressor.flush(library.Z_SYNC_FLUSH)
+        if not final:
+            return data
+        if not self._own_takeover:
+            self._compressor = None
+        # §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."
+        return data[:-4] if data.endswith(TAIL) else data + EMPTY_BLOCK
+
+    def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+        self._is_empty = self._is_empty and not payload
+        if final:
+            # Not even an empty message is empty (§7.2.3.6).
+            if self._is_empty:
+                raise _invalid("compressed message without a block")
+            payload += TAIL
+        try:
+            message = self._inflate(payload, max_size)
+        except self._settings.library.error as error:
+            raise _invalid("compressed message is not valid DEFLATE data") from error
+        if final:
+            self._is_empty = True
+            self._final_blocks = 0
+            if not self._peer_takeover:
+                self._inflater = None
+                self._history.clear()
+        return message
+
+    def _inflate(self, data: bytes, max_size: int | None) -> bytes:
+        chunks: list[bytes] = []
+        left = max_size
+        while True:
+            if self._inflater is None:
+                self._inflater = self._new_inflater()
+            inflater = self._inflater
+            step = STEP if left is None else min(STEP, left + 1)
+            chunk = inflater.decompress(data, step)
+            if chunk:
+                chunks.append(chunk)
+                self._remember(chunk)
+                if left is not None:
+                    left -= len(chunk)
+                    if left < 0:
+                        raise ProtocolError(
+                            CloseCode.MESSAGE_TOO_BIG, "message is too large when inflated"
+                        )
+            if inflater.eof:
+                # §7.2.3.4: a block with BFINAL ends DEFLATE's stream, not the message, and what
+                # follows may still refer to what came before.
+                self._final_blocks += 1
+                if self._final_blocks > MAX_FINAL_BLOCKS:
+                    raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many final blocks")
+                data = inflater.unused_data
+                self._inflater = None
+                if not data:
+                    break
+            else:
+                data = inflater.unconsumed_tail
+                if not data and len(chunk) < step:
+                    break
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _new_inflater(self) -> Any:
+        library = self._settings.library
+        if self._history:
+            return library.decompressobj(-self._peer_bits, zdict=bytes(self._history))
+        return library.decompressobj(-self._peer_bits)
+
+    def _remember(self, chunk: bytes) -> None:
+        """Keeps as much of what came out as a new inflater would need."""
+        history = self._history
+        history += chunk
+        excess = len(history) - (1 << self._peer_bits)
+        if excess > 0:
+            del history[:excess]
+
+
+def _invalid(reason: str) -> ProtocolError:
+    return ProtocolError(CloseCode.INVALID_PAYLOAD_DATA, reason)
