@@ -82,6 +82,16 @@ def label(x: float, y: float, triggers: list[Trigger], anchor: str) -> str:
     )
 
 
+def beside(x: float, y: float, slope: float, triggers: list[Trigger]) -> str:
+    """The label of an arrow from row to row, on its outer side, where the curve leaves room."""
+    if slope == 0:
+        return label(x + 8, y, triggers, "start")
+    left = x < WIDTH / 2
+    outward = (slope < 0) == left
+    x += -18 if left else 18
+    return label(x, y + (-8 if outward else 8), triggers, "end" if left else "start")
+
+
 def draw(table: Table) -> str:
     """The whole drawing, as an SVG element."""
     place, rank = centres(table), ranks(table)
@@ -93,14 +103,7 @@ def draw(table: Table) -> str:
             bend = (start + end) / 2
             curve = f"C{x1:.0f} {bend:.0f} {x2:.0f} {bend:.0f} {x2:.0f} {end:.0f}"
             shapes.append(line(f"M{x1:.0f} {start:.0f} {curve}"))
-            shapes.append(
-                label(
-                    (x1 + x2) / 2 + 8 * (x1 == x2),
-                    bend,
-                    triggers,
-                    "start" if x1 == x2 else "middle",
-                )
-            )
+            shapes.append(beside((x1 + x2) / 2, bend, x2 - x1, triggers))
         else:
             side = -1 if x1 < WIDTH / 2 else 1
             edge, bus = x1 + side * BOX_WIDTH / 2, BUS if side < 0 else WIDTH - BUS
