@@ -1,0 +1,237 @@
+"""Helpers of all tests: frames as a peer would send them, and a connection fed in every way.
+
+What must live here: what two folders of tests need. It knows the core and asyncio, and nothing of
+any particular test. What it compares, it compares as values: a `Fault` becomes a `Failure`, and the
+bytes that a connection sends become frames, since a client's masking keys differ from run to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec
+
+import pytest
+
+from rfc6455.close import Close, CloseCode
+from rfc6455.connection import Connection, Role, TransportAction
+from rfc6455.events import Event, Fault, Ping
+from rfc6455.frames import Frame, Opcode, decode, encode
+from rfc6455.state import State
+
+P = ParamSpec("P")
+
+ROOT = Path(__file__).parents[1]
+KEY = bytes.fromhex("37fa213d")
+"""The masking key of the examples in RFC 6455 §5.7."""
+
+SERVER = Role.SERVER
+CLIENT = Role.CLIENT
+
+both_roles = pytest.mark.parametrize("role", [SERVER, CLIENT], ids=["server", "client"])
+"""Runs a test for either side of a connection: ``role`` is the side under test."""
+
+
+def async_test(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Runs a coroutine function as a test, in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+# Frames
+
+
+def peer_frame(
+    role: Role, opcode: Opcode, payload: bytes = b"", *, fin: bool = True, rsv: int = 0
+) -> bytes:
+    """A frame as the peer of ``role`` would send it: masked when we are the server."""
+    return encode(
+        opcode, payload, fin=fin, rsv=rsv, masking_key=KEY if role is Role.SERVER else None
+    )
+
+
+def header(role: Role, first: int, length: bytes) -> bytes:
+    """A frame header made of raw bytes, as the peer of ``role`` would send it.
+
+    Args:
+        role: the side under test.
+        first: the first byte: FIN, the reserved bits and the opcode.
+        length: the seven bits of the length, and the bytes of an extended one.
+    """
+    if role is Role.CLIENT:
+        return bytes([first]) + length
+    return bytes([first, 0x80 | length[0]]) + length[1:] + bytes(4)
+
+
+def frames_in(data: bytes) -> list[Frame]:
+    """The frames in ``data``, which holds nothing but whole ones."""
+    frames = []
+    position = 0
+    while position < len(data):
+        found = decode(data, position, allowed_rsv=0x70)
+        assert found is not None, f"unfinished frame at offset {position} of {data!r}"
+        frame, position = found
+        frames.append(frame)
+    return frames
+
+
+def split(data: bytes, *positions: int) -> list[bytes]:
+    """``data``, cut at ``positions``."""
+    cuts = [0, *sorted(positions), len(data)]
+    return [data[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+
+
+def chunkings(data: bytes) -> Iterator[list[bytes]]:
+    """Ways in which reads may cut ``data``: whole, byte by byte, and once at every position.
+
+    Of long data only the positions near both ends and a few between them are taken.
+    """
+    yield [data]
+    yield [data[i : i + 1] for i in range(len(data))]
+    if len(data) <= 300:
+        positions: Iterable[int] = range(1, len(data))
+    else:
+        positions = [*range(1, 20), *range(20, len(data), len(data) // 7), len(data) - 1]
+    for position in positions:
+        yield split(data, position)
+
+
+# Connections
+
+
+class Failure(NamedTuple):
+    """A `Fault`, as a value."""
+
+    code: int
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of some bytes.
+
+    Attributes:
+        events: those that the application sees, with a `Failure` for each `Fault`.
+        sent: the frames that the connection sent, its own Close included.
+        state: where it stands in the end.
+        action: what is to be done with TCP in the end.
+    """
+
+    events: list[Event | Failure]
+    sent: list[Frame]
+    state: State
+    action: TransportAction
+
+
+def comparable(events: Iterable[Event]) -> list[Event | Failure]:
+    return [
+        Failure(event.error.code, event.error.section) if isinstance(event, Fault) else event
+        for event in events
+    ]
+
+
+def run(
+    chunks: Iterable[bytes],
+    role: Role = SERVER,
+    *,
+    prepare: Callable[[Connection], None] | None = None,
+    **options: Any,
+) -> Outcome:
+    """Gives ``chunks`` to a new connection, answering a Close or a Fault when it comes.
+
+    Args:
+        chunks: what each read brings.
+        role: the side under test.
+        prepare: what is done with the connection before.
+        options: further arguments of `Connection`.
+    """
+    connection = Connection(role, **options)
+    if prepare is not None:
+        prepare(connection)
+    events: list[Event] = []
+    sent = b""
+    for chunk in chunks:
+        events += connection.receive_data(chunk)
+        connection.answer_close()
+        sent += connection.data_to_send()
+    return Outcome(
+        comparable(events), frames_in(sent), connection.state, connection.transport_action
+    )
+
+
+TRAILING = b"trailing"
+
+
+def deliver(data: bytes, role: Role = SERVER, **options: Any) -> Outcome:
+    """Gives whole frames, or frames up to a fault, to new connections in every way.
+
+    However reads cut them, the outcome is the same; and so it is with more data behind them, which
+    makes one more event while the connection goes on, and none once it has ended.
+
+    Returns:
+        The outcome, without trailing data.
+    """
+    outcome, *others = [run(chunks, role, **options) for chunks in chunkings(data)]
+    for other in others:
+        assert other == outcome
+    trailing = peer_frame(role, Opcode.PING, TRAILING)
+    for chunks in ([data + trailing], [data, trailing], [data[:-1], data[-1:] + trailing]):
+        followed = run(chunks, role, **options)
+        if outcome.state in (State.OPEN, State.CLOSE_SENT):
+            assert followed.events == [*outcome.events, Ping(TRAILING)]
+        else:
+            assert followed == outcome
+    return outcome
+
+
+def assert_fails(
+    data: bytes,
+    code: CloseCode,
+    section: str,
+    role: Role = SERVER,
+    *,
+    after: Sequence[Event] = (),
+    **options: Any,
+) -> None:
+    """Proves that ``data`` fails the connection, however reads cut it.
+
+    The fault comes after the events ``after``, a Close with ``code`` is the last frame that we
+    send, and what follows is ignored.
+    """
+    outcome = deliver(data, role, **options)
+    assert outcome.events == [*after, Failure(code, section)]
+    last = outcome.sent[-1]
+    assert last.opcode is Opcode.CLOSE
+    assert Close.parse(last.payload).code == code
+    assert [frame.opcode for frame in outcome.sent].count(Opcode.CLOSE) == 1
+    assert outcome.state is State.CLOSE_EXCHANGED
+    assert outcome.action is TransportAction.HALF_CLOSE
+
+
+# Processes
+
+
+def run_python(script: str, *arguments: str, timeout: float = 50) -> str:
+    """Runs a script in a new interpreter and returns what it prints.
+
+    For what cannot be seen in a process that other tests share, such as memory.
+    """
+    completed = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
