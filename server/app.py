@@ -1,0 +1,148 @@
+"""The chat server as a whole: what is wired to what.
+
+What lives here: the way of a connection through the server, its start and its end. This file does
+not know what the commands do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import Any, Final
+
+import rfc6455
+from rfc6455 import Limits, PermessageDeflate, Request, Response, WebSocket
+
+from . import protocol
+from .chat import Chat
+from .config import Config
+from .engines.embedded import EmbeddedEngine
+from .http import Pages
+from .session import Session
+
+__all__ = ["App"]
+
+PATH: Final = "/ws"
+"""Where the WebSocket is."""
+MAX_OUTBOX_EVENTS: Final = 256
+MAX_OUTBOX_SIZE: Final = 1024 * 1024
+
+logger = logging.getLogger("rfc6455.chat")
+
+
+class App:
+    """The chat server.
+
+    Args:
+        config: the settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._chat = Chat(EmbeddedEngine(config.history), max_rooms=config.max_rooms)
+        self._pages = Pages({"/healthz": self._health, "/api/stats": self._stats})
+        self._sessions: set[Session] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._started = time.monotonic()
+        self._welcome = protocol.encode(
+            protocol.Welcome(
+                server="rfc6455",
+                version=rfc6455.__version__,
+                limits=protocol.Limits(
+                    max_message=config.max_message_size,
+                    max_text=protocol.MAX_TEXT,
+                    max_name=protocol.MAX_NAME,
+                    max_room=protocol.MAX_NAME,
+                ),
+            )
+        )
+
+    def serve(self) -> rfc6455.Server:
+        """Makes the server; it starts with ``async with``.
+
+        Raises:
+            OSError: the address cannot be listened on; once it is started.
+        """
+        return rfc6455.serve(
+            self._handle,
+            _hosts(self._config.host, self._config.port),
+            self._config.port,
+            process_request=self._process_request,
+            # Contexts that outlive a message would cost each client tens of KiB.
+            extensions=[PermessageDeflate(context_takeover=False, peer_context_takeover=False)],
+            limits=Limits(max_message_size=self._config.max_message_size),
+            max_connections=self._config.max_connections,
+        )
+
+    async def _process_request(self, request: Request) -> Response | None:
+        if not (request.wants_websocket and request.path == PATH):
+            return self._pages.respond(request)
+        if not self._is_allowed(request):
+            return Response.text("this Origin may not connect\n", 403)
+        return None
+
+    def _is_allowed(self, request: Request) -> bool:
+        """Keeps pages of others from using a visitor's browser to connect (RFC 6455 §10.2)."""
+        origins = request.headers.get_all("Origin")
+        if not origins:
+            return True
+        if len(origins) > 1:
+            return False
+        host = request.headers.get("Host", "")
+        own = {f"http://{host}", f"https://{host}"}
+        return origins[0] in own or origins[0] in self._config.allowed_origins
+
+    async def _handle(self, websocket: WebSocket) -> None:
+        session = Session(
+            websocket,
+            max_events=MAX_OUTBOX_EVENTS,
+            max_size=MAX_OUTBOX_SIZE,
+            on_overflow=self._overflowed,
+        )
+        self._sessions.add(session)
+        writer = asyncio.create_task(session.run())
+        try:
+            session.deliver(self._welcome)
+            async for message in websocket:
+                await self._chat.receive(session, message)
+        finally:
+            self._sessions.discard(session)
+            writer.cancel()
+            await self._chat.leave_all(session)
+
+    def _overflowed(self, session: Session) -> None:
+        logger.info("%s reads too slowly", ascii(session.name))
+        task = asyncio.create_task(session.close(1008, "too slow"))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _health(self) -> dict[str, Any]:
+        return {"status": "ok"}
+
+    def _stats(self) -> dict[str, Any]:
+        return {
+            "connections": len(self._sessions),
+            "users": self._chat.user_count,
+            "rooms": [{"room": r.room, "members": r.members} for r in self._chat.room_list()],
+            "uptime": round(time.monotonic() - self._started, 3),
+        }
+
+
+def _hosts(host: str, port: int) -> str | list[str]:
+    # A browser may take "localhost" for either address. Port 0 would give each another port.
+    if host != "localhost" or port == 0:
+        return "127.0.0.1" if host == "localhost" else host
+    return ["127.0.0.1", "::1"] if _has_ipv6_loopback() else "127.0.0.1"
+
+
+def _has_ipv6_loopback() -> bool:
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""What the commands do.
+
+What lives here: the users who are connected, and one method for each command. This file knows
+neither sockets nor JSON: sessions take events, and the engine keeps messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+from . import protocol
+from .engines.base import Engine, Entry
+from .protocol import CommandError
+from .rooms import Room, Rooms
+from .session import Session
+
+__all__ = ["Chat"]
+
+Result: TypeAlias = dict[str, Any]
+MAX_ROOMS_PER_USER: Final = 100
+
+
+class Chat:
+    """The whole chat of one process.
+
+    Args:
+        engine: keeps messages and hands them on.
+        max_rooms: how many rooms there may be.
+    """
+
+    def __init__(self, engine: Engine, *, max_rooms: int = 1000) -> None:
+        self._engine = engine
+        self._rooms = Rooms(max_rooms)
+        self._users: dict[str, Session] = {}
+        engine.subscribe(self._published)
+        self._commands: dict[type, Callable[[Session, Any], Awaitable[Result]]] = {
+            protocol.ListRooms: self._list_rooms,
+            protocol.CreateRoom: self._create_room,
+            protocol.Join: self._join,
+            protocol.Leave: self._leave,
+            protocol.Send: self._send,
+            protocol.Private: self._private,
+            protocol.Typing: self._typing,
+            protocol.Members: self._members,
+        }
+
+    @property
+    def user_count(self) -> int:
+        """How many users have entered."""
+        return len(self._users)
+
+    def room_list(self) -> list[protocol.RoomInfo]:
+        """Returns all rooms with their sizes."""
+        return [protocol.RoomInfo(room.name, len(room)) for room in self._rooms]
+
+    async def receive(self, session: Session, message: str | bytes) -> None:
+        """Carries out a command and answers it, once."""
+        request_id = None
+        try:
+            command = protocol.decode(message)
+            request_id = command.id
+            result = await self._carry_out(session, command)
+        except CommandError as error:
+            event = protocol.Error(
+                id=request_id if error.id is None else error.id,
+                code=error.code,
+                message=error.message,
+            )
+            session.deliver(protocol.encode(event))
+        else:
+            session.deliver(protocol.encode_ack(request_id, result))
+
+    async def leave_all(self, session: Session) -> None:
+        """Takes out a user who is gone."""
+        for name in sorted(session.rooms):
+            await self._take_out(session, self._rooms[name])
+        if self._users.get(_key(session.name)) is session:
+            del self._users[_key(session.name)]
+
+    async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> Result:
+        if isinstance(command, protocol.Hello):
+            return self._hello(session, command)
+        if not session.name:
+            raise CommandError("hello_first", "say hello first")
+        return await self._commands[type(command)](session, command)
+
+    def _hello(self, session: Session, command: protocol.Hello) -> Result:
+        if session.name:
+            raise CommandError("already_hello", f"you are {session.name!r} already")
+        name = protocol.check_name(command.name)
+        if _key(name) in self._users:
+            raise CommandError("name_taken", f"the name {name!r} is taken")
+        session.name = name
+        self._users[_key(name)] = session
+        return {"name": name, "rooms": self.room_list()}
+
+    async def _list_rooms(self, session: Session, command: protocol.ListRooms) -> Result:
+        return {"rooms": self.room_list()}
+
+    async def _create_room(self, session: Session, command: protocol.CreateRoom) -> Result:
+        room = self._rooms.create(protocol.check_room(command.room))
+        self._tell_everybody(protocol.RoomCreated(room=room.name, members=0))
+        return {"room": room.name}
+
+    async def _join(self, session: Session, command: protocol.Join) -> Result:
+        room = self._rooms[protocol.check_room(command.room)]
+        if session in room:
+            raise CommandError("already_in_room", f"you are in {room.name!r} already")
+        if len(session.rooms) >= MAX_ROOMS_PER_USER:
+            raise CommandError("too_many_rooms", f"you are in {MAX_ROOMS_PER_USER} rooms already")
+        # In before the history is read: what is said meanwhile is delivered, not missed. A client
+        # tells by the offset what it has seen.
+        room.add(session)
+        session.rooms.add(room.name)
+        history = [_message(room.name, entry) for entry in await self._engine.latest(room.name)]
+        joined = protocol.Joined(room=room.name, user=session.name, count=len(room))
+        room.deliver(protocol.encode(joined), but=session)
+        self._tell_count(room)
+        return {"room": room.name, "members": room.member_names, "history": history}
+
+    async def _leave(self, session: Session, command: protocol.Leave) -> Result:
+        room = self._room_of(session, command.room)
+        await self._take_out(session, room)
+        return {"room": room.name}
+
+    async def _send(self, session: Session, command: protocol.Send) -> Result:
+        room = self._room_of(session, command.room)
+        text = protocol.check_text(command.text)
+        position = await self._engine.append(room.name, session.name, text)
+        return {"room": room.name, "offset": position.offset}
+
+    async def _private(self, session: Session, command: protocol.Private) -> Result:
+        text = protocol.check_text(command.text)
+        receiver = self._users.get(_key(command.to))
+        if receiver is None:
+            raise CommandError("no_such_user", f"{command.to!r} is not here")
+        event = protocol.encode(
+            protocol.PrivateMessage(sender=session.name, to=receiver.name, text=text, time=_now())
+        )
+        receiver.deliver(event)
+        if receiver is not session:
+            session.deliver(event)
+        return {"to": receiver.name}
+
+    async def _typing(self, session: Session, command: protocol.Typing) -> Result:
+        room = self._room_of(session, command.room)
+        event = protocol.TypingEvent(room=room.name, user=session.name, active=command.active)
+        room.deliver(protocol.encode(event), but=session)
+        return {"room": room.name}
+
+    async def _members(self, session: Session, command: protocol.Members) -> Result:
+        room = self._rooms[protocol.check_room(command.room)]
+        return {"room": room.name, "members": room.member_names}
+
+    def _room_of(self, session: Session, name: str) -> Room:
+        room = self._rooms[protocol.check_room(name)]
+        if session not in room:
+            raise CommandError("not_in_room", f"you are not in {room.name!r}")
+        return room
+
+    async def _take_out(self, session: Session, room: Room) -> None:
+        room.remove(session)
+        session.rooms.discard(room.name)
+        left = protocol.Left(room=room.name, user=session.name, count=len(room))
+        room.deliver(protocol.encode(left))
+        if self._rooms.remove_if_empty(room):
+            self._tell_everybody(protocol.RoomRemoved(room=room.name, members=0))
+            await self._engine.drop(room.name)
+        else:
+            self._tell_count(room)
+
+    def _published(self, room: str, entry: Entry) -> None:
+        if (members := self._rooms.get(room)) is not None:
+            members.deliver(protocol.encode(_message(room, entry)))
+
+    def _tell_count(self, room: Room) -> None:
+        self._tell_everybody(protocol.RoomCount(room=room.name, members=len(room)))
+
+    def _tell_everybody(self, event: protocol.Event) -> None:
+        encoded = protocol.encode(event)
+        for user in list(self._users.values()):
+            user.deliver(encoded)
+
+
+def _message(room: str, entry: Entry) -> protocol.Message:
+    return protocol.Message(
+        room=room,
+        offset=entry.position.offset,
+        sender=entry.sender,
+        text=entry.text,
+        time=entry.time,
+    )
+
+
+def _key(name: str) -> str:
+    """Names that differ in case alone are the same name."""
+    return name.casefold()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
