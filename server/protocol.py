@@ -18,7 +18,13 @@ MAX_TEXT: Final = 4000
 MAX_NAME: Final = 64
 """Characters in a user's name, and in a room's."""
 
-RequestId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)] | int
+MAX_INTEGER: Final = 2**53 - 1
+"""The largest integer that JavaScript keeps exactly."""
+
+RequestId: TypeAlias = (
+    Annotated[str, Meta(min_length=1, max_length=64)]
+    | Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+)
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 ROOM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -1,0 +1,68 @@
+"""A running chat, and a client that speaks its protocol, for the tests of the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import rfc6455
+from server.app import App
+from server.config import Config
+
+
+@asynccontextmanager
+async def running(**settings: Any) -> AsyncIterator[str]:
+    """Runs the chat on a free port, and gives its address without a scheme."""
+    async with App(Config(host="127.0.0.1", port=0, **settings)).serve() as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+class Client:
+    """A connected client: sends commands, and keeps the events that come meanwhile."""
+
+    def __init__(self, websocket: rfc6455.WebSocket) -> None:
+        self.websocket = websocket
+        self.events: list[dict[str, Any]] = []
+        self._last_id = 0
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message, whatever it is."""
+        event: dict[str, Any] = json.loads(await self.websocket.recv())
+        return event
+
+    async def ask(self, type: str, **fields: Any) -> dict[str, Any]:
+        """Sends a command and returns its answer."""
+        self._last_id += 1
+        await self.websocket.send(json.dumps({"type": type, "id": self._last_id, **fields}))
+        return await self.answer(fields.get("id", self._last_id))
+
+    async def answer(self, request_id: Any) -> dict[str, Any]:
+        """The next answer, which must be to this request."""
+        while True:
+            event = await self.receive()
+            if event["type"] in ("ack", "error"):
+                assert event["id"] == request_id
+                return event
+            self.events.append(event)
+
+    async def event(self, type: str) -> dict[str, Any]:
+        """The next event of a type; those before it are passed over."""
+        while True:
+            event = self.events.pop(0) if self.events else await self.receive()
+            if event["type"] == type:
+                return event
+
+
+@asynccontextmanager
+async def client(address: str, name: str = "", room: str = "") -> AsyncIterator[Client]:
+    """Connects a client, and lets it enter under a name and join a room."""
+    async with rfc6455.connect(f"ws://{address}/ws") as websocket:
+        connected = Client(websocket)
+        assert (await connected.receive())["type"] == "welcome"
+        if name:
+            assert (await connected.ask("hello", name=name))["type"] == "ack"
+        if room:
+            assert (await connected.ask("join", room=room))["type"] == "ack"
+        yield connected

@@ -1,0 +1,292 @@
+"""The chat over real sockets, with our own client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from contextlib import AsyncExitStack
+
+import pytest
+
+import rfc6455
+from tests.helpers import async_test
+
+from .support import Client, client, running
+
+
+@async_test
+async def test_the_welcome_tells_the_limits() -> None:
+    async with running() as address, rfc6455.connect(f"ws://{address}/ws") as websocket:
+        welcome = json.loads(await websocket.recv())
+        assert welcome["limits"] == {
+            "max_message": 65536,
+            "max_text": 4000,
+            "max_name": 64,
+            "max_room": 64,
+        }
+
+
+@async_test
+async def test_hello_comes_first_and_once() -> None:
+    async with running() as address, client(address) as ann:
+        assert (await ann.ask("list_rooms"))["code"] == "hello_first"
+        assert await ann.ask("hello", name="Ann") == {
+            "type": "ack",
+            "id": 2,
+            "name": "Ann",
+            "rooms": [{"room": "lobby", "members": 0}],
+        }
+        assert (await ann.ask("hello", name="Bob"))["code"] == "already_hello"
+
+
+@async_test
+async def test_a_name_is_unique_whatever_its_case_and_free_again_afterwards() -> None:
+    async with running() as address, client(address) as other:
+        async with client(address, "Straße"):
+            answer = await other.ask("hello", name="STRASSE")
+            assert (answer["type"], answer["code"]) == ("error", "name_taken")
+            assert "taken" in answer["message"]
+            assert (await other.ask("hello", name="a\u202eb"))["code"] == "invalid_name"
+            assert (await other.ask("hello", name="x" * 65))["code"] == "too_long"
+            assert (await other.ask("hello", name="Watcher"))["type"] == "ack"
+            assert (await other.ask("join", room="lobby"))["members"] == ["Watcher"]
+            async with client(address, "Guest", "lobby"):
+                await other.event("joined")
+            assert (await other.event("left"))["user"] == "Guest"
+        async with client(address, "Guest"):
+            pass
+
+
+@async_test
+async def test_rooms_are_created_listed_joined_left_and_removed() -> None:
+    async with running() as address, client(address, "Ann") as ann, client(address, "Bob") as bob:
+        assert (await ann.ask("create_room", room="tea"))["room"] == "tea"
+        assert await bob.event("room_created") == {
+            "type": "room_created",
+            "room": "tea",
+            "members": 0,
+        }
+        assert (await bob.ask("create_room", room="tea"))["code"] == "room_exists"
+        assert (await bob.ask("create_room", room="t e a"))["code"] == "invalid_room"
+        assert (await ann.ask("join", room="tea"))["members"] == ["Ann"]
+        assert (await bob.event("room_count"))["members"] == 1
+        assert (await bob.ask("join", room="tea"))["members"] == ["Ann", "Bob"]
+        assert await ann.event("joined") == {
+            "type": "joined",
+            "room": "tea",
+            "user": "Bob",
+            "count": 2,
+        }
+        assert (await ann.ask("join", room="tea"))["code"] == "already_in_room"
+        assert (await ann.ask("members", room="tea"))["members"] == ["Ann", "Bob"]
+        rooms = (await ann.ask("list_rooms"))["rooms"]
+        assert {"room": "tea", "members": 2} in rooms
+        assert (await ann.ask("leave", room="tea"))["type"] == "ack"
+        assert (await bob.event("left"))["count"] == 1
+        assert (await ann.ask("leave", room="tea"))["code"] == "not_in_room"
+        assert (await bob.ask("leave", room="tea"))["type"] == "ack"
+        assert (await ann.event("room_removed"))["room"] == "tea"
+        for command in ("join", "leave", "members"):
+            assert (await ann.ask(command, room="tea"))["code"] == "no_such_room"
+
+
+@async_test
+async def test_messages_reach_the_whole_room_in_order() -> None:
+    async with (
+        running() as address,
+        client(address, "Ann", "lobby") as ann,
+        client(address, "Bob", "lobby") as bob,
+        client(address, "Cat") as cat,
+    ):
+        for number in range(50):
+            answer = await ann.ask("send", room="lobby", text=str(number))
+            assert answer["offset"] == number + 1
+        for member in (ann, bob):
+            heard = [await member.event("message") for _ in range(50)]
+            assert [(m["offset"], m["text"], m["from"]) for m in heard] == [
+                (number + 1, str(number), "Ann") for number in range(50)
+            ]
+        assert (await cat.ask("send", room="lobby", text="hi"))["code"] == "not_in_room"
+        history = (await cat.ask("join", room="lobby"))["history"]
+        assert [message["text"] for message in history] == [str(number) for number in range(50)]
+        assert not [event for event in cat.events if event["type"] == "message"]
+
+
+@async_test
+async def test_private_messages_reach_two() -> None:
+    async with (
+        running() as address,
+        client(address, "Ann") as ann,
+        client(address, "Bob") as bob,
+        client(address, "Cat") as cat,
+    ):
+        assert (await ann.ask("private", to="bob", text="psst"))["to"] == "Bob"
+        for user in (ann, bob):
+            event = await user.event("private")
+            assert (event["from"], event["to"], event["text"]) == ("Ann", "Bob", "psst")
+        assert (await ann.ask("private", to="Dan", text="psst"))["code"] == "no_such_user"
+        await cat.ask("list_rooms")
+        assert cat.events == []
+
+
+@async_test
+async def test_typing_is_shown_to_the_others() -> None:
+    async with (
+        running() as address,
+        client(address, "Ann", "lobby") as ann,
+        client(address, "Bob", "lobby") as bob,
+    ):
+        for active in (True, False):
+            assert (await ann.ask("typing", room="lobby", active=active))["type"] == "ack"
+            event = await bob.event("typing")
+            assert (event["user"], event["active"]) == ("Ann", active)
+        assert not [event for event in ann.events if event["type"] == "typing"]
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "request_id"),
+    [
+        ("{", "bad_json", None),
+        ("[]", "bad_fields", None),
+        (b"\x00", "binary", None),
+        ('{"type": "dance", "id": 9}', "bad_type", 9),
+        ('{"type": "send", "id": 9}', "bad_fields", 9),
+        ('{"type": "send", "id": 9, "room": "lobby", "text": ""}', "bad_fields", 9),
+        ('{"type": "send", "id": 9, "room": "lobby", "text": "%s"}' % ("x" * 4001), "too_long", 9),
+        ('{"type": "send", "id": 9, "room": "*", "text": "x"}', "invalid_room", 9),
+        ('{"a":' * 10_000, "bad_json", None),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+@async_test
+async def test_after_a_bad_command_the_connection_lives(
+    message: str | bytes, code: str, request_id: int | None
+) -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        await ann.websocket.send(message)
+        answer = await ann.answer(request_id)
+        assert (answer["type"], answer["code"]) == ("error", code)
+        assert (await ann.ask("list_rooms"))["type"] == "ack"
+
+
+@async_test
+async def test_a_user_who_vanishes_leaves_all_rooms() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        async with client(address, "Bob", "lobby") as bob:
+            await bob.ask("create_room", room="tea")
+            await bob.ask("join", room="tea")
+            bob.websocket.abort()
+        assert (await ann.event("left"))["user"] == "Bob"
+        assert (await ann.event("room_removed"))["room"] == "tea"
+
+
+@async_test
+async def test_a_slow_client_is_closed_and_nobody_waits_for_it() -> None:
+    async with running() as address, AsyncExitStack() as stack:
+        ann = await stack.enter_async_context(client(address, "Ann", "lobby"))
+        slow = await _connect_without_reading(address, stack)
+        text = "x" * 4000
+        sent = 0
+        # Every message reaches Ann while the slow client takes none, until it is shut out.
+        while True:
+            answer = await ann.ask("send", room="lobby", text=text)
+            assert answer["type"] == "ack"
+            sent += 1
+            assert (await ann.event("message"))["offset"] == sent
+            assert sent < 10_000
+            stats = await _stats(address)
+            if stats["connections"] == 1:
+                break
+        assert sent > 256
+        slow.close()
+
+
+async def _connect_without_reading(address: str, stack: AsyncExitStack) -> socket.socket:
+    """Enters the lobby with a socket that is never read from again."""
+    host, port = address.split(":")
+    raw = socket.socket()
+    stack.callback(raw.close)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(raw, (host, int(port)))
+    request = (
+        f"GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    core = rfc6455.Connection(rfc6455.Role.CLIENT)
+    core.send_text('{"type": "hello", "name": "Slow"}')
+    core.send_text('{"type": "join", "room": "lobby", "id": "joined"}')
+    await loop.sock_sendall(raw, request.encode() + core.data_to_send())
+    received = b""
+    while b'"id":"joined"' not in received:
+        received += await loop.sock_recv(raw, 4096)
+    return raw
+
+
+async def _stats(address: str) -> dict[str, int]:
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /api/stats HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    stats: dict[str, int] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return stats
+
+
+@async_test
+async def test_stats_count_connections_users_and_rooms() -> None:
+    async with running() as address, client(address), client(address, "Ann", "lobby"):
+        stats = await _stats(address)
+        assert stats.pop("uptime") >= 0
+        assert stats == {"connections": 2, "users": 1, "rooms": [{"room": "lobby", "members": 1}]}
+
+
+@async_test
+async def test_the_server_goes_away_with_1001() -> None:
+    async with AsyncExitStack() as stack:
+        connected: Client
+        async with running() as address:
+            connected = await stack.enter_async_context(client(address, "Ann", "lobby"))
+        async for _ in connected.websocket:
+            pass
+        assert connected.websocket.close_code == 1001
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (None, True),
+        ("http://{}", True),
+        ("https://{}", True),
+        ("https://friend.example", True),
+        ("null", False),
+        ("http://{}.evil.example", False),
+        ("http://evil.example", False),
+        ("https://friend.example.evil.example", False),
+        ("HTTPS://FRIEND.EXAMPLE", False),
+        ("https://friend.example:444", False),
+    ],
+)
+@async_test
+async def test_only_pages_of_our_own_or_of_friends_may_connect(
+    origin: str | None, allowed: bool
+) -> None:
+    async with running(allowed_origins=("https://friend.example",)) as address:
+        uri = f"ws://{address}/ws"
+        header = origin and origin.format(address)
+        if allowed:
+            async with rfc6455.connect(uri, origin=header):
+                return
+        with pytest.raises(rfc6455.HandshakeError) as caught:
+            await rfc6455.connect(uri, origin=header)
+        assert caught.value.status == 403
+
+
+@async_test
+async def test_a_websocket_elsewhere_is_not_found() -> None:
+    async with running() as address:
+        with pytest.raises(rfc6455.HandshakeError) as caught:
+            await rfc6455.connect(f"ws://{address}/nowhere")
+        assert caught.value.status == 404

@@ -1,0 +1,158 @@
+"""The schema of the chat: what is read, what is refused and why."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server import protocol
+from server.protocol import CommandError
+
+
+def refusal(message: str | bytes) -> tuple[str, object]:
+    with pytest.raises(CommandError) as caught:
+        protocol.decode(message)
+    return caught.value.code, caught.value.id
+
+
+def test_a_command_is_read_into_its_type() -> None:
+    command = protocol.decode('{"type": "send", "id": 7, "room": "lobby", "text": "hi"}')
+    assert command == protocol.Send(id=7, room="lobby", text="hi")
+
+
+def test_an_id_is_not_needed() -> None:
+    assert protocol.decode('{"type": "list_rooms"}') == protocol.ListRooms()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "{",
+        '{"a":' * 12_000,
+        '{"type": "hello", "name": "\\ud800"}',
+        "nonsense",
+        '{"type": NaN}',
+    ],
+)
+def test_what_is_not_json_is_refused_without_an_id(message: str) -> None:
+    assert refusal(message) == ("bad_json", None)
+
+
+@pytest.mark.parametrize(
+    "message", ["null", "[]", '"hello"', "1", "[" * 60_000], ids=lambda m: m[:9]
+)
+def test_json_that_is_no_object_is_refused(message: str) -> None:
+    assert refusal(message) == ("bad_fields", None)
+
+
+def test_binary_is_refused() -> None:
+    assert refusal(b'{"type": "list_rooms"}') == ("binary", None)
+
+
+@pytest.mark.parametrize("type_", ['"dance"', "1", "null", '["hello"]', '{"a": 1}', '"Hello"'])
+def test_an_unknown_type_is_refused_with_its_id(type_: str) -> None:
+    assert refusal(f'{{"type": {type_}, "id": "a"}}') == ("bad_type", "a")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"name": 1},
+        {"name": None},
+        {"name": "a", "extra": 1},
+        {"name": ["a"]},
+    ],
+    ids=repr,
+)
+def test_wrong_fields_are_refused_with_the_id(fields: dict[str, object]) -> None:
+    assert refusal(json.dumps({"type": "hello", "id": 5, **fields})) == ("bad_fields", 5)
+
+
+@pytest.mark.parametrize(
+    "id_", ['""', '"' + "x" * 65 + '"', "1.5", "[1]", "{}", "true", "9" * 4000]
+)
+def test_a_bad_id_is_not_sent_back(id_: str) -> None:
+    assert refusal(f'{{"type": "list_rooms", "id": {id_}}}')[1] is None
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_nothing_but_a_command_error_is_raised(message: str | bytes) -> None:
+    # Random text is never a command: those have a type.
+    assert refusal(message)[0] in {"binary", "bad_json", "bad_type", "bad_fields"}
+
+
+@pytest.mark.parametrize("room", ["a", "lobby", "A-Z_0.9", "x" * 64])
+def test_room_names_that_are_allowed(room: str) -> None:
+    assert protocol.check_room(room) == room
+
+
+@pytest.mark.parametrize(
+    "room",
+    ["", "x" * 65, "a b", "*", "a:*", "{a}b", "../", "ä", "a\n", "\u202ea", "a,b", "$p", "a\0"],
+)
+def test_room_names_that_are_not(room: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        protocol.check_room(room)
+    assert caught.value.code == "invalid_room"
+
+
+@pytest.mark.parametrize("name", ["a", "Ann Lee", "Zoë", "王小明", "👩‍🚀"[0], "x" * 64])
+def test_names_that_are_allowed(name: str) -> None:
+    assert protocol.check_name(name) == name
+
+
+def test_a_name_is_composed() -> None:
+    assert protocol.check_name("Zoe\u0308") == "Zoë"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("", "invalid_name"),
+        (" a", "invalid_name"),
+        ("a ", "invalid_name"),
+        ("a\tb", "invalid_name"),
+        ("a\nb", "invalid_name"),
+        ("a\u202eb", "invalid_name"),
+        ("a\u2066b", "invalid_name"),
+        ("a\u200bb", "invalid_name"),
+        ("\x1b[2J", "invalid_name"),
+        ("x" * 65, "too_long"),
+    ],
+)
+def test_names_that_are_not(name: str, code: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        protocol.check_name(name)
+    assert caught.value.code == code
+
+
+def test_a_text_has_a_largest_length() -> None:
+    assert protocol.check_text("x" * protocol.MAX_TEXT)
+    with pytest.raises(CommandError) as caught:
+        protocol.check_text("x" * (protocol.MAX_TEXT + 1))
+    assert caught.value.code == "too_long"
+
+
+def test_events_carry_their_type_and_the_sender_as_from() -> None:
+    event = protocol.Message(room="r", offset=1, sender="Ann", text="hi", time="t")
+    assert json.loads(protocol.encode(event)) == {
+        "type": "message",
+        "room": "r",
+        "offset": 1,
+        "from": "Ann",
+        "text": "hi",
+        "time": "t",
+    }
+
+
+def test_an_acknowledgement_carries_id_and_result() -> None:
+    assert json.loads(protocol.encode_ack(3, {"room": "r"})) == {
+        "type": "ack",
+        "id": 3,
+        "room": "r",
+    }
