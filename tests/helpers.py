@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -87,7 +88,7 @@ def frames_in(data: bytes) -> list[Frame]:
 def split(data: bytes, *positions: int) -> list[bytes]:
     """``data``, cut at ``positions``."""
     cuts = [0, *sorted(positions), len(data)]
-    return [data[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [data[start:stop] for start, stop in itertools.pairwise(cuts)]
 
 
 def chunkings(data: bytes) -> Iterator[list[bytes]]:
