@@ -14,7 +14,7 @@ from rfc6455.events import Closed, Fault, Ping, Pong
 def test_events_are_values() -> None:
     assert Ping() == Ping(b"")
     assert Ping(b"a") != Ping(b"b")
-    assert Ping(b"a") != Pong(b"a")
+    assert Ping(b"a") not in [Pong(b"a"), b"a"]
     assert Closed(1000, "bye", clean=True) == Closed(1000, "bye", True)
     error = ProtocolError(CloseCode.PROTOCOL_ERROR, "no")
     assert Fault(error) == Fault(error)

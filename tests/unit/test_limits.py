@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,13 @@ def test_zero_is_a_limit(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name != "write_high_water"])
 def test_none_switches_a_limit_off(name: str) -> None:
-    assert getattr(Limits(**{name: None}), name) is None
+    off: dict[str, Any] = {name: None}
+    assert getattr(Limits(**off), name) is None
 
 
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("value", [-1, -0.5, math.nan])
-def test_nothing_is_negative(name: str, value: float) -> None:
+def test_nothing_is_negative(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})
 
