@@ -26,8 +26,8 @@ extensions = [
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
-nitpicky = False
-default_role = "any"
+# A name in backquotes links to its entry where it has one, and is shown as code where not.
+default_role = "py:obj"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
