@@ -27,6 +27,7 @@ URI: Final = re.compile(
 CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff]")
 ASCII_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+")
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+PORTS: Final = range(1, 0x10000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ def parse_uri(uri: str) -> WebSocketURI:
     if match is None or match["scheme"].lower() not in DEFAULT_PORTS:
         raise UsageError(f"not a ws:// or wss:// URI: {uri!r}")
     scheme = match["scheme"].lower()
-    port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
-    if not 0 < port < 0x10000:
+    port = _port(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
+    if port not in PORTS:
         raise UsageError(f"no such port: {uri!r}")
     resource_name = _encode(match["path"] or "/")
     if match["query"]:
@@ -85,6 +86,13 @@ def parse_uri(uri: str) -> WebSocketURI:
     return WebSocketURI(
         scheme == "wss", _ascii_host(match["host"], uri), port, resource_name, user, password
     )
+
+
+def _port(digits: str) -> int:
+    port = 0
+    for digit in digits:
+        port = 10 * port + ord(digit) - ord("0")
+    return port
 
 
 def _ascii_host(host: str, uri: str) -> str:
