@@ -62,11 +62,12 @@ def native_imports(source: str) -> list[int]:
     """The lines that import the native twin."""
     lines = []
     for node in ast.walk(ast.parse(source)):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+        else:
+            continue
         if any("_native" in name.split(".") for name in names):
             lines.append(node.lineno)
     return lines
