@@ -19,6 +19,7 @@ import asyncio
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,8 +68,9 @@ CATEGORIES = {
     "13": "Its parameters",
 }
 DEFLATE = ("12.*", "13.*")
-# A size and a fragmentation of each corpus and each set of parameters.
-DEFLATE_SAMPLE = ("12.*.3", "12.*.11", "13.*.3", "13.*.11")
+# Of each corpus and each set of parameters: messages below and at the size from which ours are
+# compressed, and fragmented ones.
+DEFLATE_SAMPLE = ("12.*.3", "12.*.4", "12.*.11", "13.*.3", "13.*.4", "13.*.11")
 # Here the suite restricts neither side's compressor.
 TAKEOVER = ("12.*",)
 
@@ -257,7 +259,8 @@ def lacking_takeover(extensions: Mapping[str, str]) -> dict[str, str]:
 
 
 def wire_log(detail: Detail) -> str:
-    """Return the end of a case's wire log as text: frames, octets and the suite's timers."""
+    """Return a case's handshake and the end of its wire log: frames, octets and timers."""
+    head = [*detail["httpRequest"].split("\r\n"), *detail["httpResponse"].split("\r\n")]
     lines = []
     for entry in detail["wirelog"]:
         match entry:
@@ -269,7 +272,7 @@ def wire_log(detail: Detail) -> str:
                 line = " ".join(map(str, rest))
         lines.append(f"{kind:4} {line}")
     lines.append("TCP dropped by the suite" if detail["droppedByMe"] else "TCP dropped by us")
-    return "\n".join(lines[-WIRE_LOG_LINES:])
+    return "\n".join([*filter(None, head), *lines[-WIRE_LOG_LINES:]])
 
 
 # -- Processes --------------------------------------------------------------------------------
@@ -424,8 +427,10 @@ async def run_client_shard(run: Run, shard: int, cases: Sequence[str], progress:
         echo = (*ECHO_CLIENT, f"ws://127.0.0.1:{port}", "--cases", str(len(cases)))
         async with program(*echo, log=log.with_suffix(".client.log")) as client:
             async for line in client.lines():
-                if line.startswith("case "):
+                if found := re.match(r"case (\d+)(: .*)?", line):
                     progress.advance()
+                    if found[2]:
+                        print(f"{run.name} {cases[int(found[1]) - 1]}{found[2]}", flush=True)
         reading.cancel()
 
 
@@ -548,8 +553,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--deflate",
         action=argparse.BooleanOptionalAction,
-        default=False,
-        help="run 12.* and 13.*, permessage-deflate",
+        default=True,
+        help="whether to run 12.* and 13.*, permessage-deflate (default: yes)",
     )
     parser.add_argument(
         "--context-takeover",
@@ -585,7 +590,7 @@ def plan(cases: Iterable[str], options: argparse.Namespace) -> list[Run]:
         return [Run("server", chosen, options.shards, options.url, takeover=True)]
     chosen = select(cases, patterns, deflate=options.deflate, quick=options.quick)
     if not chosen:
-        raise ValueError("nothing to run: 12.* and 13.* need --deflate")
+        raise ValueError("nothing is left to run")
     roles = ROLES if options.role == "both" else (options.role,)
     runs = [Run(role, chosen, options.shards, options.url) for role in roles]
     again = [case for case in chosen if fits(case, TAKEOVER) and fits(case, DEFLATE_SAMPLE)]
@@ -596,6 +601,8 @@ def plan(cases: Iterable[str], options: argparse.Namespace) -> list[Run]:
 
 def main() -> None:
     options = parse_arguments()
+    # Ended from outside, take along the servers and clients that were started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     subprocess.run([sys.executable, HERE / "install.py"], check=True)
     try:
         runs = plan(json.loads(SUITE.read_text())["cases"], options)
