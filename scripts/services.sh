@@ -1,22 +1,33 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Python packages: Debian's Chromium and its driver. Where that is
-# not possible, says so and lets the tests decide: they skip, or fail when CI=true (tests/conftest.py).
-set -euo pipefail
+# Installs what the tests need beside Python packages: from Debian Chromium with its driver, Node and
+# libwebsockets' test server; from npm the package `ws`. Where that is not possible, says so and lets
+# the tests decide: they skip, or fail when CI=true (tests/conftest.py).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
 
 missing=()
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
-[ ${#missing[@]} -eq 0 ] && exit 0
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+command -v libwebsockets-test-server >/dev/null || missing+=(libwebsockets-test-server)
 
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-    as_root=(sudo -n)
-fi
-if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+install_missing() {
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+    command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null || return 1
     echo "Installing ${missing[*]} with apt-get ..."
-    "${as_root[@]}" apt-get update -qq </dev/null &&
+    "${as_root[@]}" apt-get update -qq &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null &&
-        exit 0
+            apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+if [ ${#missing[@]} -gt 0 ] && ! install_missing; then
+    echo "Could not install ${missing[*]}: the tests that need them cannot run." >&2
 fi
-echo "Could not install ${missing[*]}: the browser tests cannot run." >&2
+if [ ! -d .node/node_modules/ws ] && command -v npm >/dev/null; then
+    npm install --silent --no-fund --no-audit --prefix .node ws@8 >/dev/null ||
+        echo "Could not install ws from npm: the tests that need it cannot run." >&2
+fi
+exit 0

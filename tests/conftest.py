@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -28,9 +29,23 @@ def _chromium() -> bool:
     return any(map(shutil.which, browsers)) and shutil.which("chromedriver") is not None
 
 
+def _node_ws() -> bool:
+    package = Path(__file__).parents[1] / ".node" / "node_modules" / "ws"
+    return shutil.which("node") is not None and package.is_dir()
+
+
+def _libwebsockets() -> bool:
+    return shutil.which("libwebsockets-test-server") is not None
+
+
 # marker -> (is the service there?, what to do when it is not)
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "browser": (_chromium, "needs Chromium: apt-get install chromium chromium-driver"),
+    "node": (
+        _node_ws,
+        "needs Node and its ws: apt-get install nodejs npm; npm i --prefix .node ws",
+    ),
+    "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }
 
 
