@@ -1,19 +1,35 @@
 """What the documentation shows is what happens: its examples are run.
 
 Blocks that start with ``>>>`` are doctests; the blocks of a page share their names, as for a reader
-who types them in one after the other.
+who types them in one after the other. The programs of the tutorial are run too.
 """
 
 from __future__ import annotations
 
 import doctest
+import http.client
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+import rfc6455
+from tests.helpers import async_test
+from tests.programs import PRINTED_PORT, background, free_port, on_port, run
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+EXAMPLES = ROOT / "examples"
+TUTORIAL = (DOCS / "tutorial.md").read_text("utf-8")
 BLOCK = re.compile(r"^```python\n(>>> .*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Examples(NamedTuple):
+    """A copy of the examples, and the port on which it serves."""
+
+    folder: Path
+    port: int
 
 
 def pages() -> list[Path]:
@@ -34,3 +50,75 @@ def test_examples_give_what_the_page_says(page: Path) -> None:
         names = example.globs
     assert runner.tries > 0
     assert runner.failures == 0, "".join(report)
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Examples:
+    """The folder of examples, on a port of its own."""
+    port = free_port()
+    for example in EXAMPLES.iterdir():
+        if example.suffix in {".py", ".html"}:
+            text = example.read_text("utf-8")
+            if PRINTED_PORT in text:
+                text = on_port(text, port)
+            (tmp_path / example.name).write_text(text, "utf-8")
+    return Examples(tmp_path, port)
+
+
+def test_tutorial_shows_what_its_client_prints(examples: Examples) -> None:
+    shown = re.search(
+        r"^\$ python examples/echo_client.py\n(.*?)^```", TUTORIAL, re.MULTILINE | re.DOTALL
+    )
+    assert shown is not None
+    with background(examples.folder / "echo_server.py"):
+        printed = run(examples.folder / "echo_client.py")
+    latency = re.compile(r"[0-9.]+ ms")
+    assert latency.sub("", printed) == latency.sub("", shown[1])
+
+
+@pytest.mark.parametrize("name", ["echo_server.py", "together.py"])
+def test_tutorial_shows_what_its_servers_print(examples: Examples, name: str) -> None:
+    with background(examples.folder / name) as first_line:
+        assert f"$ python examples/{name}\n{first_line}" in on_port(TUTORIAL, examples.port)
+
+
+def test_what_one_browser_sends_all_browsers_show(examples: Examples) -> None:
+    @async_test
+    async def two_browsers() -> None:
+        uri = f"ws://localhost:{examples.port}/"
+        origin = f"http://localhost:{examples.port}"
+        async with rfc6455.connect(uri, origin=origin) as first:
+            await first.send("one")
+            assert await first.recv() == "one"
+            async with rfc6455.connect(uri, origin=origin) as second:
+                await second.send("two")
+                assert await second.recv() == "two"
+                assert await first.recv() == "two"
+
+    with background(examples.folder / "together.py"):
+        two_browsers()
+
+
+def test_page_elsewhere_may_not_connect(examples: Examples) -> None:
+    @async_test
+    async def intruder() -> None:
+        with pytest.raises(rfc6455.HandshakeError) as refused:
+            await rfc6455.connect(
+                f"ws://localhost:{examples.port}/", origin="http://elsewhere.example"
+            )
+        assert refused.value.status == 403
+
+    with background(examples.folder / "together.py"):
+        intruder()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/favicon.ico", 404)])
+def test_page_is_on_the_same_port(examples: Examples, path: str, status: int) -> None:
+    with background(examples.folder / "together.py"):
+        connection = http.client.HTTPConnection("localhost", examples.port)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        page = response.read().decode()
+        connection.close()
+    assert response.status == status
+    assert ("<title>Together</title>" in page) is (status == 200)
