@@ -27,14 +27,12 @@ class Utf8Validator:
         try:
             octets.decode()
         except UnicodeDecodeError as error:
-            tail = octets[error.start :]
-            # RFC 3629 §4: UTF8-3 = %xED %x80-9F UTF8-tail. Python's decoder waits for the third
-            # octet of an encoded surrogate (%xED %xA0-BF) before it objects; it is impossible now.
-            if error.reason != "unexpected end of data" or (
-                tail[:1] == b"\xed" and tail[1:] > b"\x9f"
-            ):
+            # All but this reason means that no continuation helps, even at the end: a decoder that
+            # is asked for the whole, unlike the incremental one, sees at once that %xED %xA0 would
+            # be a surrogate (RFC 3629 §4).
+            if error.reason != "unexpected end of data":
                 raise
-            self._tail = tail
+            self._tail = octets[error.start :]
         else:
             self._tail = b""
 
