@@ -3,7 +3,8 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test format lint imports types coverage docs check
+.PHONY: help setup serve test format lint imports types coverage conformance autobahn autobahn-quick
+.PHONY: bench docs check
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -35,6 +36,18 @@ types: .venv/.installed-dev ## Check the types (mypy, strict).
 
 coverage: .venv/.installed-dev ## Demand that unit and conformance tests run every branch of the core.
 	@$(BIN)/coverage run -m pytest -q tests/unit tests/conformance && $(BIN)/coverage report
+
+conformance: .venv/.installed-dev ## Check that each clause of the RFCs that binds us has its test.
+	@$(BIN)/python scripts/conformance.py --check
+
+autobahn: .venv/.installed-dev ## Run Autobahn's test suite, and compare with what is expected.
+	@$(BIN)/python tests/autobahn/run.py $(ARGS)
+
+autobahn-quick: .venv/.installed-dev ## The same without the cases that take minutes.
+	@$(BIN)/python tests/autobahn/run.py --quick $(ARGS)
+
+bench: .venv/.installed-bench ## Measure the codecs, ours beside the peers'.
+	@$(BIN)/python -m bench.codec $(ARGS)
 
 docs: .venv/.installed-docs ## Build the documentation into docs/_build/html; warnings are errors.
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html

@@ -1,0 +1,99 @@
+"""What an installed wheel puts into an environment: names, data, commands, and nothing else.
+
+The wheel is built from a copy of the sources, installed beside nothing, and used from there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import metadata, requires
+from pathlib import Path
+
+import pytest
+
+import rfc6455
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "rfc6455", "server")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout."""
+    sources = tmp_path_factory.mktemp("sources")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, sources / name, ignore=ignore)
+        else:
+            shutil.copy(ROOT / name, sources / name)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
+    built = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = (sources / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which the wheel is installed, without its dependencies."""
+    target = tmp_path_factory.mktemp("installed")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*command, "--target", str(target), str(wheel)], check=True)
+    return target
+
+
+def python(installed: Path, code: str) -> str:
+    """Runs code that sees the installed wheel before all else, and returns what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(installed)!r})\n{code}"],
+        cwd=installed.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_top_level_names(wheel: Path) -> None:
+    names = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    info = f"rfc6455-{rfc6455.__version__}.dist-info"
+    assert names == {"rfc6455", "rfc6455_chat", info}
+
+
+def test_every_module_and_data_file_is_in_it(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder, package in (("rfc6455", "rfc6455"), ("server", "rfc6455_chat")):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert f"{package}/{path.relative_to(ROOT / folder).as_posix()}" in names
+
+
+def test_installed_modules_are_those_of_the_wheel(installed: Path) -> None:
+    code = "import rfc6455, rfc6455_chat.app as chat; print(rfc6455.__file__, chat.__file__)"
+    assert all(Path(path).is_relative_to(installed) for path in python(installed, code).split())
+
+
+def test_commands_start(installed: Path) -> None:
+    for script in ("rfc6455", "rfc6455-chat"):
+        assert (installed / "bin" / script).exists()
+    library = "from rfc6455.cli import main; sys.argv[1:] = ['--version']; main()"
+    assert python(installed, library) == f"rfc6455 {rfc6455.__version__}"
+    chat = "from rfc6455_chat.__main__ import main; sys.argv[1:] = ['--help']; main()"
+    assert "--port" in python(installed, chat)
+
+
+def test_the_core_needs_h11_alone() -> None:
+    needed = [line for line in requires("rfc6455") or [] if "extra ==" not in line]
+    assert [line.partition(">")[0] for line in needed] == ["h11"]
+
+
+def test_installed_version_is_that_of_the_checkout() -> None:
+    assert metadata("rfc6455")["Version"] == rfc6455.__version__
+    assert f'version = "{rfc6455.__version__}"' in (ROOT / "pyproject.toml").read_text("utf-8")
