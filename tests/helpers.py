@@ -94,15 +94,13 @@ def split(data: bytes, *positions: int) -> list[bytes]:
 def chunkings(data: bytes) -> Iterator[list[bytes]]:
     """Ways in which reads may cut ``data``: whole, byte by byte, and once at every position.
 
-    Of long data only the positions near both ends and a few between them are taken.
+    Of more than 40 bytes only the positions near both ends and a few between them are taken.
     """
     yield [data]
     yield [data[i : i + 1] for i in range(len(data))]
-    if len(data) <= 300:
-        positions: Iterable[int] = range(1, len(data))
-    else:
-        positions = [*range(1, 20), *range(20, len(data), len(data) // 7), len(data) - 1]
-    for position in positions:
+    size = len(data)
+    positions = {*range(1, size)} if size <= 40 else {*range(1, 16), *range(size - 5, size)}
+    for position in sorted(positions.union(range(1, size, size // 7 + 1))):
         yield split(data, position)
 
 

@@ -1,0 +1,152 @@
+"""HTTP values, and the reader that stands before h11."""
+
+from __future__ import annotations
+
+import pytest
+
+from rfc6455.errors import HandshakeError
+from rfc6455.headers import Headers
+from rfc6455.http import HeadReader, Request, Response, error_response, exceeds
+from rfc6455.limits import Limits
+from tests.helpers import chunkings
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX:\tb c\xe9\r\n\r\n"
+
+
+def read(chunks: list[bytes], limits: Limits | None = None) -> tuple[bytes, bytes] | None:
+    reader = HeadReader(Limits() if limits is None else limits)
+    found = None
+    for i, chunk in enumerate(chunks):
+        found = reader.feed(chunk)
+        if found is not None:
+            return found[0], found[1] + b"".join(chunks[i + 1 :])
+    return found
+
+
+def status_of(data: bytes, limits: Limits | None = None) -> int:
+    """The status with which a head is refused, however reads cut it."""
+    statuses = set()
+    for chunks in chunkings(data):
+        with pytest.raises(HandshakeError) as caught:
+            read(chunks, limits)
+        statuses.add(caught.value.status)
+    assert len(statuses) == 1
+    return statuses.pop()
+
+
+def test_head_is_found_however_reads_cut_it() -> None:
+    for chunks in chunkings(HEAD):
+        assert read(chunks) == (HEAD, b"")
+    for chunks in chunkings(HEAD + b"\r\n\0\n"):
+        assert read(chunks) == (HEAD, b"\r\n\0\n")
+
+
+def test_unfinished_head() -> None:
+    for end in range(len(HEAD)):
+        assert read([HEAD[:end]]) is None
+
+
+def test_empty_lines_before_the_request_line_are_ignored() -> None:
+    for chunks in chunkings(b"\r\n\r\n" + HEAD):
+        assert read(chunks) == (HEAD, b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\n",
+        b"GET / HTTP/1.1\r\nHost: a\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+        b"\n",
+        b"GET / HTTP/1.1\r\nHost:\ra\r\n",
+        b"GET / HTTP/1.1\r\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n",
+        b"GET / HTTP/1.1\r\n\tHost: a\r\n",
+        b" GET / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nA: \x00\r\n",
+        b"GET / HTTP/1.1\r\nA: \x0b\r\n",
+        b"GET / HTTP/1.1\r\nA: \x1f\r\n",
+        b"GET / HTTP/1.1\r\nA: \x7f\r\n",
+        b"G\x00ET / HTTP/1.1\r\n",
+    ],
+)
+def test_line_that_is_not_of_http(data: bytes) -> None:
+    assert status_of(data) == 400
+
+
+# Limits: at the limit, over it as soon as a byte tells, and off.
+
+
+def test_max_request_line_size() -> None:
+    line = HEAD.index(b"\r\n")
+    assert read([HEAD], Limits(max_request_line_size=line)) == (HEAD, b"")
+    assert status_of(HEAD, Limits(max_request_line_size=line - 1)) == 414
+    assert status_of(b"G" * 101, Limits(max_request_line_size=100)) == 414
+    assert read([b"G" * 100_000], Limits(max_request_line_size=None, max_head_size=None)) is None
+
+
+def test_max_header_line_size() -> None:
+    head = b"GET / HTTP/1.1\r\nA: " + b"x" * 97 + b"\r\n\r\n"
+    assert read([head], Limits(max_header_line_size=100)) == (head, b"")
+    assert status_of(head, Limits(max_header_line_size=99)) == 431
+    assert status_of(head[:-4], Limits(max_header_line_size=99)) == 431
+    assert read([head], Limits(max_header_line_size=None)) == (head, b"")
+
+
+def test_max_head_size() -> None:
+    assert read([HEAD], Limits(max_head_size=len(HEAD))) == (HEAD, b"")
+    assert status_of(HEAD, Limits(max_head_size=len(HEAD) - 1)) == 431
+    assert status_of(HEAD[:-1], Limits(max_head_size=len(HEAD) - 2)) == 431
+    assert read([HEAD], Limits(max_head_size=None)) == (HEAD, b"")
+
+
+def test_max_headers() -> None:
+    assert read([HEAD], Limits(max_headers=2)) == (HEAD, b"")
+    assert status_of(HEAD, Limits(max_headers=1)) == 431
+    assert status_of(HEAD, Limits(max_headers=0)) == 431
+    assert read([HEAD], Limits(max_headers=None)) == (HEAD, b"")
+
+
+def test_exceeds() -> None:
+    assert [exceeds(value, 10) for value in (9, 10, 11)] == [False, False, True]
+    assert not exceeds(1 << 60, None)
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("version", "upgrade", "wants"),
+    [
+        ("1.1", ["websocket"], True),
+        ("1.1", ["WebSocket"], True),
+        ("1.1", ["h2c, websocket"], True),
+        ("1.1", ["h2c", "websocket"], True),
+        ("1.1", [], False),
+        ("1.1", ["h2c"], False),
+        ("1.1", ["websocketx"], False),
+        ("1.1", ["websocket/13"], False),
+        ("1.1", ["websocket websocket"], False),
+        ("1.1", ["web\u017focket".encode().decode("latin-1")], False),
+        ("1.0", ["websocket"], False),
+    ],
+)
+def test_wants_websocket(version: str, upgrade: list[str], wants: bool) -> None:
+    headers = Headers(("Upgrade", value) for value in upgrade)
+    request = Request("GET", "/", "/", "", headers, http_version=version)
+    assert request.wants_websocket is wants
+
+
+def test_response_of_text() -> None:
+    response = Response.text("é", 404, headers=[("X", "1")])
+    assert response == Response(
+        404, Headers([("Content-Type", "text/plain; charset=utf-8"), ("X", "1")]), b"\xc3\xa9"
+    )
+    html = Response.text("<p>", content_type="text/html")
+    assert (html.status, html.headers["Content-Type"]) == (200, "text/html")
+
+
+def test_error_response() -> None:
+    response = error_response(HandshakeError("no", 405, [("Allow", "GET")]))
+    assert (response.status, response.headers["Allow"], response.body) == (405, "GET", b"no\n")
+    assert error_response(HandshakeError("no")).status == 400
