@@ -126,7 +126,7 @@ class HeadReader:
         limits = self._limits
         if self._lines == 0:
             if exceeds(line_size, limits.max_request_line_size):
-                raise HandshakeError("request line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
+                raise HandshakeError("start line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
         elif exceeds(line_size, limits.max_header_line_size):
             raise HandshakeError(
                 "header line is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE

@@ -8,6 +8,7 @@ afterwards; redirects and authentication are the transport's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import h11
@@ -31,6 +32,18 @@ from .nonce import VERSION, accept_key, new_key
 __all__ = ["ClientHandshake"]
 
 MAX_INTERIM_RESPONSES: Final = 4
+RESERVED: Final = (
+    "Content-Length",
+    "Transfer-Encoding",
+    "Host",
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Extensions",
+)
+"""Fields of the request that are ours; it has no body."""
 
 
 class ClientHandshake:
@@ -88,15 +101,17 @@ class ClientHandshake:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
         if offers:
             fields.append(("Sec-WebSocket-Extensions", build_extensions(offers)))
-        self._request_headers = Headers([*fields, *headers])
-        for name, _ in fields:
-            if len(self._request_headers.raw(name)) > 1:
+        more = Headers(headers)
+        for name in RESERVED if origin is None else (*RESERVED, "Origin"):
+            if name in more:
                 raise UsageError(f"{name} is ours to set")
+        self._request_headers = Headers([*fields, *more])
         self._resource_name = uri.resource_name
         self._head = HeadReader(self._limits)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 30)
         self._interim = 0
         self._refusal: Response | None = None
+        self._body = bytearray()
         self._state = State.CONNECTING
         self.subprotocol: str | None = None
         """The subprotocol in use, after the handshake."""
@@ -132,55 +147,63 @@ class ClientHandshake:
         if self._state is not State.CONNECTING:
             return None
         try:
-            while self._refusal is None:
-                head = self._head.feed(data)
-                if head is None:
-                    return None
-                self._http.receive_data(head[0])
-                data = head[1]
-                event = self._http.next_event()
-                assert isinstance(event, (h11.InformationalResponse, h11.Response))
-                response = Response(event.status_code, Headers.from_wire(event.headers.raw_items()))
-                if event.status_code == 101:
-                    self._check(response.headers)
-                    self._state = transition(self._state, Trigger.ACCEPT)
-                    self.trailing_data = data
-                    return response
-                if isinstance(event, h11.Response):
-                    self._refusal = response
-                    break
-                self._interim += 1
-                if self._interim > MAX_INTERIM_RESPONSES:
-                    raise HandshakeError("too many interim responses")
-                self._head = HeadReader(self._limits)
-            self._http.receive_data(data)
-            return self._read_refusal()
+            return self._receive(data)
         except h11.RemoteProtocolError as error:
+            self._state = transition(self._state, Trigger.REFUSE)
             raise HandshakeError(str(error)) from error
         except HandshakeError:
-            self._state = State.CLOSED
+            self._state = transition(self._state, Trigger.REFUSE)
             raise
 
     def receive_eof(self) -> Response | None:
         """Takes the end of TCP. Returns a refusal whose body ended with it, or raises."""
+        if self._state is not State.CONNECTING:
+            return None
         if self._refusal is not None:
             return self._refused(self._refusal)
-        if self._state is State.CONNECTING:
-            self._state = transition(self._state, Trigger.END)
-            raise HandshakeError("connection closed before the server answered")
-        return None
+        self._state = transition(self._state, Trigger.END)
+        raise HandshakeError("connection closed before the server answered")
 
-    def _read_refusal(self) -> Response | None:
-        refusal = self._refusal
-        assert refusal is not None
+    def _receive(self, data: bytes) -> Response | None:
+        while self._refusal is None:
+            try:
+                head = self._head.feed(data)
+            except HandshakeError as error:
+                # The status in it is one for a server to answer with.
+                raise HandshakeError(str(error)) from error
+            if head is None:
+                return None
+            self._http.receive_data(head[0])
+            data = head[1]
+            event = self._http.next_event()
+            assert isinstance(event, (h11.InformationalResponse, h11.Response))
+            response = Response(event.status_code, Headers.from_wire(event.headers.raw_items()))
+            if event.status_code == 101:
+                if event.http_version != b"1.1":
+                    raise HandshakeError("the answer is not HTTP/1.1", 101)
+                self._check(response.headers)
+                self._state = transition(self._state, Trigger.ACCEPT)
+                self.trailing_data = data
+                return response
+            if isinstance(event, h11.Response):
+                self._refusal = response
+                break
+            self._interim += 1
+            if self._interim > MAX_INTERIM_RESPONSES:
+                raise HandshakeError("too many interim responses")
+            self._head = HeadReader(self._limits)
+        return self._read_body(self._refusal, data)
+
+    def _read_body(self, refusal: Response, data: bytes) -> Response | None:
+        # To h11 no bytes are the end of TCP.
+        if data:
+            self._http.receive_data(data)
         while True:
             event = self._http.next_event()
             if isinstance(event, h11.Data):
-                body = refusal.body + event.data
-                limit = self._limits.max_body_size
-                refusal = self._refusal = Response(refusal.status, refusal.headers, body[:limit])
+                self._body += event.data
                 # The page of an error is worth so much and no more.
-                if exceeds(len(body), limit):
+                if exceeds(len(self._body), self._limits.max_body_size):
                     return self._refused(refusal)
             elif isinstance(event, h11.EndOfMessage):
                 return self._refused(refusal)
@@ -189,7 +212,7 @@ class ClientHandshake:
 
     def _refused(self, refusal: Response) -> Response:
         self._state = transition(self._state, Trigger.REFUSE)
-        return refusal
+        return replace(refusal, body=bytes(self._body[: self._limits.max_body_size]))
 
     def _check(self, headers: Headers) -> None:
         """The steps 2 to 6 that §4.1 has for the server's answer."""

@@ -41,6 +41,17 @@ ABSOLUTE_FORM: Final = re.compile(
     rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
 )
 ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
+CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.I)
+RESERVED: Final = (
+    "Content-Length",
+    "Transfer-Encoding",
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Accept",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Extensions",
+)
+"""Fields of the answer that opens which are ours, or which RFC 9110 §8.6 forbids in it."""
 
 
 class ServerHandshake:
@@ -114,7 +125,7 @@ class ServerHandshake:
             event = self._http.next_event()
             assert isinstance(event, h11.Request)
             headers = Headers.from_wire(event.headers.raw_items())
-            self._check_framing(headers)
+            self._check_framing(head, headers)
             request = self._make_request(line, headers)
             self._request = request
             if self._http.they_are_waiting_for_100_continue:
@@ -131,13 +142,16 @@ class ServerHandshake:
             raise HandshakeError(str(error), error.error_status_hint) from error
         return request, rest
 
-    def _check_framing(self, headers: Headers) -> None:
+    def _check_framing(self, head: bytes, headers: Headers) -> None:
         # RFC 9112 §6.1: both together "ought to be handled as an error".
         if "Transfer-Encoding" in headers and "Content-Length" in headers:
             raise HandshakeError(
                 "Transfer-Encoding and Content-Length exclude each other", HTTPStatus.BAD_REQUEST
             )
-        if len(headers.raw("Content-Length")) > 1:
+        # RFC 9112 §6.3 lets a recipient take equal lengths for one, as h11 does. Parsers that
+        # differ in what they take are how requests get smuggled.
+        lengths = CONTENT_LENGTH.findall(head)
+        if len(lengths) > 1 or any(b"," in length for length in lengths):
             raise HandshakeError("repeated Content-Length", HTTPStatus.BAD_REQUEST)
         if any(value.lower() != b"100-continue" for value in headers.raw("Expect")):
             raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
@@ -172,7 +186,9 @@ class ServerHandshake:
     def _read_body(self, data: bytes) -> Request | None:
         request = self._request
         assert request is not None
-        self._http.receive_data(data)
+        # To h11 no bytes are the end of TCP.
+        if data:
+            self._http.receive_data(data)
         try:
             while True:
                 event = self._http.next_event()
@@ -209,11 +225,16 @@ class ServerHandshake:
 
         Raises:
             HandshakeError: the request does not open a WebSocket; see `validate`.
-            UsageError: the client did not offer this subprotocol.
+            UsageError: the client did not offer this subprotocol, or a further field is ours to
+                set. Nothing was sent.
         """
         request = self._request
         assert request is not None
         key = validate(request)
+        more = Headers(headers)
+        for name in RESERVED:
+            if name in more:
+                raise UsageError(f"{name} is ours to set")
         fields = [
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
@@ -227,7 +248,7 @@ class ServerHandshake:
         answers, in_use = _negotiate(request, extensions)
         if answers:
             fields.append(("Sec-WebSocket-Extensions", build_extensions(answers)))
-        response = Headers([*fields, *self._common_headers(), *headers])
+        response = Headers([*fields, *self._common_headers(), *more])
         data = self._http.send(
             h11.InformationalResponse(
                 status_code=101, headers=response.items(), reason=b"Switching Protocols"
@@ -237,13 +258,22 @@ class ServerHandshake:
         return data or b"", in_use
 
     def respond(self, response: Response) -> bytes:
-        """Answers with plain HTTP instead, after which the transport closes. Returns the bytes."""
+        """Answers with plain HTTP instead, after which the transport closes. Returns the bytes.
+
+        Raises:
+            UsageError: the status is not that of a final answer, or has no room for this body.
+        """
+        if not 200 <= response.status <= 999:
+            raise UsageError(f"not the status of a final answer: {response.status}")
+        has_content = response.status not in (204, 304)
+        if response.body and not has_content:
+            raise UsageError(f"an answer with status {response.status} has no body")
         self._state = transition(self._state, Trigger.REFUSE)
         headers = Headers(response.headers)
         for name, value in [*self._common_headers(), ("Connection", "close")]:
             if name not in headers:
                 headers.add(name, value)
-        if response.status not in (204, 304) and "Content-Length" not in headers:
+        if has_content and "Content-Length" not in headers:
             headers.add("Content-Length", str(len(response.body)))
         try:
             reason = HTTPStatus(response.status).phrase.encode()
