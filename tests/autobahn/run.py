@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import json
 import re
 import shutil
@@ -23,13 +24,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -599,16 +600,30 @@ def plan(cases: Iterable[str], options: argparse.Namespace) -> list[Run]:
     return runs
 
 
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Wait until no other run in this checkout would build the suite or write reports."""
+    WORK.mkdir(exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another run in this checkout to end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main() -> None:
     options = parse_arguments()
     # Ended from outside, take along the servers and clients that were started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    subprocess.run([sys.executable, HERE / "install.py"], check=True)
-    try:
-        runs = plan(json.loads(SUITE.read_text())["cases"], options)
-    except ValueError as error:
-        sys.exit(f"run.py: {error}")
-    verdicts = [execute(run, update=options.update_expected) for run in runs]
+    with only_one():
+        subprocess.run([sys.executable, HERE / "install.py"], check=True)
+        try:
+            runs = plan(json.loads(SUITE.read_text())["cases"], options)
+        except ValueError as error:
+            sys.exit(f"run.py: {error}")
+        verdicts = [execute(run, update=options.update_expected) for run in runs]
     sys.exit(not all(verdicts))
 
 
