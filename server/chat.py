@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from . import protocol
 from .engines.base import Engine, Entry
@@ -18,7 +18,6 @@ from .session import Session
 
 __all__ = ["Chat"]
 
-Result: TypeAlias = dict[str, Any]
 MAX_ROOMS_PER_USER: Final = 100
 
 
@@ -35,7 +34,7 @@ class Chat:
         self._rooms = Rooms(max_rooms)
         self._users: dict[str, Session] = {}
         engine.subscribe(self._published)
-        self._commands: dict[type, Callable[[Session, Any], Awaitable[Result]]] = {
+        self._commands: dict[type, Callable[[Session, Any], Awaitable[protocol.Ack]]] = {
             protocol.ListRooms: self._list_rooms,
             protocol.CreateRoom: self._create_room,
             protocol.Join: self._join,
@@ -61,7 +60,7 @@ class Chat:
         try:
             command = protocol.decode(message)
             request_id = command.id
-            result = await self._carry_out(session, command)
+            answer = await self._carry_out(session, command)
         except CommandError as error:
             event = protocol.Error(
                 id=request_id if error.id is None else error.id,
@@ -70,41 +69,44 @@ class Chat:
             )
             session.deliver(protocol.encode(event))
         else:
-            session.deliver(protocol.encode_ack(request_id, result))
+            answer.id = request_id
+            session.deliver(protocol.encode(answer))
 
     async def leave_all(self, session: Session) -> None:
         """Takes out a user who is gone."""
         for name in sorted(session.rooms):
             await self._take_out(session, self._rooms[name])
-        if self._users.get(_key(session.name)) is session:
-            del self._users[_key(session.name)]
+        if self._users.get(protocol.name_key(session.name)) is session:
+            del self._users[protocol.name_key(session.name)]
 
-    async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> Result:
+    async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> protocol.Ack:
         if isinstance(command, protocol.Hello):
             return self._hello(session, command)
         if not session.name:
             raise CommandError("hello_first", "say hello first")
         return await self._commands[type(command)](session, command)
 
-    def _hello(self, session: Session, command: protocol.Hello) -> Result:
+    def _hello(self, session: Session, command: protocol.Hello) -> protocol.HelloAck:
         if session.name:
             raise CommandError("already_hello", f"you are {session.name!r} already")
         name = protocol.check_name(command.name)
-        if _key(name) in self._users:
+        if protocol.name_key(name) in self._users:
             raise CommandError("name_taken", f"the name {name!r} is taken")
         session.name = name
-        self._users[_key(name)] = session
-        return {"name": name, "rooms": self.room_list()}
+        self._users[protocol.name_key(name)] = session
+        return protocol.HelloAck(name=name, rooms=self.room_list())
 
-    async def _list_rooms(self, session: Session, command: protocol.ListRooms) -> Result:
-        return {"rooms": self.room_list()}
+    async def _list_rooms(self, session: Session, command: protocol.ListRooms) -> protocol.RoomsAck:
+        return protocol.RoomsAck(rooms=self.room_list())
 
-    async def _create_room(self, session: Session, command: protocol.CreateRoom) -> Result:
+    async def _create_room(
+        self, session: Session, command: protocol.CreateRoom
+    ) -> protocol.RoomAck:
         room = self._rooms.create(protocol.check_room(command.room))
         self._tell_everybody(protocol.RoomCreated(room=room.name, members=0))
-        return {"room": room.name}
+        return protocol.RoomAck(room=room.name)
 
-    async def _join(self, session: Session, command: protocol.Join) -> Result:
+    async def _join(self, session: Session, command: protocol.Join) -> protocol.JoinAck:
         room = self._rooms[protocol.check_room(command.room)]
         if session in room:
             raise CommandError("already_in_room", f"you are in {room.name!r} already")
@@ -118,41 +120,41 @@ class Chat:
         joined = protocol.Joined(room=room.name, user=session.name, count=len(room))
         room.deliver(protocol.encode(joined), but=session)
         self._tell_count(room)
-        return {"room": room.name, "members": room.member_names, "history": history}
+        return protocol.JoinAck(room=room.name, members=room.member_names, history=history)
 
-    async def _leave(self, session: Session, command: protocol.Leave) -> Result:
+    async def _leave(self, session: Session, command: protocol.Leave) -> protocol.RoomAck:
         room = self._room_of(session, command.room)
         await self._take_out(session, room)
-        return {"room": room.name}
+        return protocol.RoomAck(room=room.name)
 
-    async def _send(self, session: Session, command: protocol.Send) -> Result:
+    async def _send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
         room = self._room_of(session, command.room)
         text = protocol.check_text(command.text)
         position = await self._engine.append(room.name, session.name, text)
-        return {"room": room.name, "offset": position.offset}
+        return protocol.SendAck(room=room.name, offset=position.offset)
 
-    async def _private(self, session: Session, command: protocol.Private) -> Result:
+    async def _private(self, session: Session, command: protocol.Private) -> protocol.PrivateAck:
         text = protocol.check_text(command.text)
-        receiver = self._users.get(_key(command.to))
+        receiver = self._users.get(protocol.name_key(command.to))
         if receiver is None:
-            raise CommandError("no_such_user", f"{command.to!r} is not here")
+            raise CommandError("no_such_user", "nobody of that name is here")
         event = protocol.encode(
             protocol.PrivateMessage(sender=session.name, to=receiver.name, text=text, time=_now())
         )
         receiver.deliver(event)
         if receiver is not session:
             session.deliver(event)
-        return {"to": receiver.name}
+        return protocol.PrivateAck(to=receiver.name)
 
-    async def _typing(self, session: Session, command: protocol.Typing) -> Result:
+    async def _typing(self, session: Session, command: protocol.Typing) -> protocol.RoomAck:
         room = self._room_of(session, command.room)
         event = protocol.TypingEvent(room=room.name, user=session.name, active=command.active)
         room.deliver(protocol.encode(event), but=session)
-        return {"room": room.name}
+        return protocol.RoomAck(room=room.name)
 
-    async def _members(self, session: Session, command: protocol.Members) -> Result:
+    async def _members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
         room = self._rooms[protocol.check_room(command.room)]
-        return {"room": room.name, "members": room.member_names}
+        return protocol.MembersAck(room=room.name, members=room.member_names)
 
     def _room_of(self, session: Session, name: str) -> Room:
         room = self._rooms[protocol.check_room(name)]
@@ -192,11 +194,6 @@ def _message(room: str, entry: Entry) -> protocol.Message:
         text=entry.text,
         time=entry.time,
     )
-
-
-def _key(name: str) -> str:
-    """Names that differ in case alone are the same name."""
-    return name.casefold()
 
 
 def _now() -> str:

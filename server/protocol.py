@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 MAX_TEXT: Final = 4000
 """Characters in a message."""
@@ -20,6 +20,8 @@ MAX_NAME: Final = 64
 
 MAX_INTEGER: Final = 2**53 - 1
 """The largest integer that JavaScript keeps exactly."""
+MAX_FAULT: Final = 200
+"""Characters of an explanation that may quote what a client sent."""
 
 RequestId: TypeAlias = (
     Annotated[str, Meta(min_length=1, max_length=64)]
@@ -213,6 +215,59 @@ class RoomCount(Event, tag="room_count"):
     members: int
 
 
+# Answers: one to each command
+
+
+class Ack(Event, tag="ack"):
+    """The answer to a command that was carried out; its `id` is set when it is sent."""
+
+    id: RequestId | None = None
+
+
+class HelloAck(Ack, kw_only=True):
+    """The user's name as the others see it, and all rooms."""
+
+    name: str
+    rooms: list[RoomInfo]
+
+
+class RoomsAck(Ack, kw_only=True):
+    """All rooms."""
+
+    rooms: list[RoomInfo]
+
+
+class RoomAck(Ack, kw_only=True):
+    """The room that was created, left or typed in."""
+
+    room: str
+
+
+class JoinAck(RoomAck, kw_only=True):
+    """Who is in the room, the newcomer too, and what was said there, the oldest first."""
+
+    members: list[str]
+    history: list[Message]
+
+
+class SendAck(RoomAck, kw_only=True):
+    """Where the message stands in its room."""
+
+    offset: int
+
+
+class MembersAck(RoomAck, kw_only=True):
+    """Who is in the room."""
+
+    members: list[str]
+
+
+class PrivateAck(Ack, kw_only=True):
+    """The receiver's name as the others see it."""
+
+    to: str
+
+
 class Error(Event, tag="error"):
     """The answer to a command that could not be carried out, or not even be read (id null)."""
 
@@ -226,14 +281,15 @@ _decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
 class _Envelope(Struct):
-    """As much of a malformed command as is needed to answer it."""
+    """As much as is needed to answer what is no command: of any JSON object, unread."""
 
-    type: Any = None
-    id: Any = None
+    type: Raw = Raw(b"null")
+    id: Raw = Raw(b"null")
 
 
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
-_id_type = RequestId | None
+_type_decoder = msgspec.json.Decoder(str)
+_id_decoder: msgspec.json.Decoder[RequestId | None] = msgspec.json.Decoder(RequestId | None)
 _types: Final = frozenset(
     command.__struct_config__.tag
     for command in (Hello, ListRooms, CreateRoom, Join, Leave, Send, Private, Typing, Members)
@@ -241,13 +297,8 @@ _types: Final = frozenset(
 
 
 def encode(event: Event) -> str:
-    """Returns the JSON of an event."""
+    """Returns the JSON of an event or an answer."""
     return _encoder.encode(event).decode()
-
-
-def encode_ack(request_id: RequestId | None, result: dict[str, Any]) -> str:
-    """Returns the JSON of the answer to a command that was carried out."""
-    return _encoder.encode({"type": "ack", "id": request_id, **result}).decode()
 
 
 def decode(message: str | bytes) -> AnyCommand:
@@ -260,24 +311,41 @@ def decode(message: str | bytes) -> AnyCommand:
         raise CommandError("binary", "commands are text, not binary")
     try:
         return _decoder.decode(message)
-    except msgspec.ValidationError as error:
-        raise _explain(message, error) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise CommandError("bad_json", f"not JSON: {error}") from error
+        raise _explain(message, str(error)) from error
 
 
-def _explain(message: str, error: msgspec.ValidationError) -> CommandError:
+def _explain(message: str, misfit: str) -> CommandError:
+    """Says why a message is no command.
+
+    The schema's decoder stops at the first misfit, and a syntax error or the id may stand behind
+    it. So the message is read once more, without a schema.
+    """
     try:
         envelope = _envelope_decoder.decode(message)
-    except (msgspec.DecodeError, RecursionError):
-        return CommandError("bad_fields", "a command is a JSON object")
+    except msgspec.ValidationError:
+        return _explain_other(message)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return CommandError("bad_json", f"not JSON: {error}")
     try:
-        request_id = msgspec.convert(envelope.id, _id_type)
+        request_id = _id_decoder.decode(envelope.id)
     except msgspec.ValidationError:
         return CommandError("bad_fields", "id is an integer, or 1 to 64 characters")
-    if not isinstance(envelope.type, str) or envelope.type not in _types:
+    try:
+        known = _type_decoder.decode(envelope.type) in _types
+    except msgspec.ValidationError:
+        known = False
+    if not known:
         return CommandError("bad_type", "there is no such type of command", request_id)
-    return CommandError("bad_fields", str(error), request_id)
+    return CommandError("bad_fields", misfit[:MAX_FAULT], request_id)
+
+
+def _explain_other(message: str) -> CommandError:
+    try:
+        msgspec.json.decode(message, type=Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return CommandError("bad_json", f"not JSON: {error}")
+    return CommandError("bad_fields", "a command is a JSON object")
 
 
 def check_room(room: str) -> str:
@@ -299,11 +367,13 @@ def check_name(name: str) -> str:
     Raises:
         CommandError: ``invalid_name``, or ``too_long``.
     """
+    # Normalizing takes time with the length, and makes of four characters one at the most.
+    if len(name) <= 4 * MAX_NAME:
+        name = unicodedata.normalize("NFC", name)
     if len(name) > MAX_NAME:
         raise CommandError("too_long", f"a name has at most {MAX_NAME} characters")
-    name = unicodedata.normalize("NFC", name)
-    if not 1 <= len(name) <= MAX_NAME:
-        raise CommandError("invalid_name", f"a name has 1 to {MAX_NAME} characters")
+    if not name:
+        raise CommandError("invalid_name", "a name has at least one character")
     # isprintable() is false for control, format and unassigned characters, and for all white space
     # but the space.
     if not name.isprintable() or BIDIRECTIONAL.intersection(name):
@@ -311,6 +381,16 @@ def check_name(name: str) -> str:
     if name.startswith(" ") or name.endswith(" "):
         raise CommandError("invalid_name", "a name neither starts nor ends with a space")
     return name
+
+
+def name_key(name: str) -> str:
+    """Returns what all names have in common that count as the same as this one.
+
+    Neither case makes a difference nor a compatibility variant, such as full-width letters.
+    """
+    if len(name) > 4 * MAX_NAME:
+        return name
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def check_text(text: str) -> str:

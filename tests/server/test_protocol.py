@@ -35,16 +35,20 @@ def test_an_id_is_not_needed() -> None:
         '{"a":' * 12_000,
         '{"type": "hello", "name": "\\ud800"}',
         "nonsense",
+        "[1",
+        "[" * 60_000,
         '{"type": NaN}',
+        '{"type": "hello", "name": 1',
+        '{"type": "hello", "name": "a", "extra": ' + "[" * 60_000,
+        '{"type": "dance", "id": 1,}',
     ],
+    ids=lambda message: message[:45],
 )
 def test_what_is_not_json_is_refused_without_an_id(message: str) -> None:
     assert refusal(message) == ("bad_json", None)
 
 
-@pytest.mark.parametrize(
-    "message", ["null", "[]", '"hello"', "1", "[" * 60_000], ids=lambda m: m[:9]
-)
+@pytest.mark.parametrize("message", ["null", "[]", '"hello"', "1", "[[[]]]", "1e999"])
 def test_json_that_is_no_object_is_refused(message: str) -> None:
     assert refusal(message) == ("bad_fields", None)
 
@@ -66,11 +70,18 @@ def test_an_unknown_type_is_refused_with_its_id(type_: str) -> None:
         {"name": None},
         {"name": "a", "extra": 1},
         {"name": ["a"]},
+        {"name": 10**400},
     ],
     ids=repr,
 )
 def test_wrong_fields_are_refused_with_the_id(fields: dict[str, object]) -> None:
     assert refusal(json.dumps({"type": "hello", "id": 5, **fields})) == ("bad_fields", 5)
+
+
+def test_an_explanation_is_short_however_long_the_field() -> None:
+    with pytest.raises(CommandError) as caught:
+        protocol.decode(json.dumps({"type": "hello", "name": "a", "x" * 60_000: 1}))
+    assert len(caught.value.message) <= protocol.MAX_FAULT
 
 
 @pytest.mark.parametrize(
@@ -106,8 +117,25 @@ def test_names_that_are_allowed(name: str) -> None:
     assert protocol.check_name(name) == name
 
 
-def test_a_name_is_composed() -> None:
-    assert protocol.check_name("Zoe\u0308") == "Zoë"
+@pytest.mark.parametrize(
+    ("name", "composed"),
+    [("Zoe\u0308", "Zoë"), ("\u03b1\u0313\u0300\u0345" * 64, "\u1f82" * 64)],
+    ids=["short", "longest"],
+)
+def test_a_name_is_composed(name: str, composed: str) -> None:
+    assert protocol.check_name(name) == composed
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("Ann", "aNN"), ("Straße", "STRASSE"), ("Ann", "Ａｎｎ"), ("Zoë", "ZOE\u0308"), ("ﬁn", "Fin")],
+)
+def test_names_that_count_as_the_same(name: str, other: str) -> None:
+    assert protocol.name_key(name) == protocol.name_key(other)
+
+
+def test_names_that_do_not() -> None:
+    assert protocol.name_key("Zoe") != protocol.name_key("Zoë")
 
 
 @pytest.mark.parametrize(
@@ -123,6 +151,7 @@ def test_a_name_is_composed() -> None:
         ("a\u200bb", "invalid_name"),
         ("\x1b[2J", "invalid_name"),
         ("x" * 65, "too_long"),
+        ("a" + "\u0315\u0300" * 30_000, "too_long"),
     ],
 )
 def test_names_that_are_not(name: str, code: str) -> None:
@@ -151,8 +180,9 @@ def test_events_carry_their_type_and_the_sender_as_from() -> None:
 
 
 def test_an_acknowledgement_carries_id_and_result() -> None:
-    assert json.loads(protocol.encode_ack(3, {"room": "r"})) == {
+    assert json.loads(protocol.encode(protocol.SendAck(id=3, room="r", offset=7))) == {
         "type": "ack",
         "id": 3,
         "room": "r",
+        "offset": 7,
     }
