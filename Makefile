@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve test format lint imports types coverage conformance autobahn autobahn-quick
-.PHONY: bench docs check
+.PHONY: mutation bench docs check
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ autobahn: .venv/.installed-dev ## Run Autobahn's test suite, and compare with wh
 
 autobahn-quick: .venv/.installed-dev ## The same without the cases that take minutes.
 	@$(BIN)/python tests/autobahn/run.py --quick $(ARGS)
+
+mutation: .venv/.installed-dev ## Change the core in small ways; list what no test notices (takes minutes).
+	@$(BIN)/python scripts/mutation.py $(ARGS)
 
 bench: .venv/.installed-bench ## Measure the codecs, ours beside the peers'.
 	@$(BIN)/python -m bench.codec $(ARGS)
