@@ -1,8 +1,9 @@
 """Mutation testing: changes the core in small ways, and lists the changes that no test notices.
 
-What lives here: running mutmut on the modules that bytes from the network reach first, and counting.
-A change that only alters the words of an error message is counted apart: tests look at codes and
-sections, not at words.
+What lives here: running mutmut on the modules that bytes from the network reach first, and
+counting. A change that only alters the words of an error message is counted apart: tests look at
+codes and sections, not at words.
+
 
     python scripts/mutation.py            # run everything (minutes), then report
     python scripts/mutation.py --report   # report on the last run
