@@ -145,7 +145,7 @@ class WebSocket(asyncio.Protocol):
             UsageError: another task is receiving already.
         """
         inbox = self._inbox
-        if not inbox:
+        if not inbox or self._receiver is not None:
             await self._wait_for_event()
         event = inbox[0]
         kind = type(event)
@@ -205,8 +205,6 @@ class WebSocket(asyncio.Protocol):
         elif not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
-        if self._writers:
-            self._wake_writer()
 
     async def ping(self, data: bytes = b"") -> float:
         """Sends a Ping and waits for its Pong. Returns the time that took, in seconds.
@@ -223,12 +221,13 @@ class WebSocket(asyncio.Protocol):
             raise UsageError("a Ping with this payload is under way")
         self._core.send_ping(payload)
         waiter: asyncio.Future[float] = self._loop.create_future()
-        pings[payload] = (self._loop.time(), waiter)
+        under_way = pings[payload] = (self._loop.time(), waiter)
         self._flush()
         try:
             return await waiter
         finally:
-            pings.pop(payload, None)
+            if pings.get(payload) is under_way:
+                del pings[payload]
 
     async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Runs the closing handshake (§7.1.2) and waits for its end.
@@ -273,16 +272,17 @@ class WebSocket(asyncio.Protocol):
             self._flush()
         core = self._core
         self._accept(core.receive_data(data, self._loop.time()))
+        # Once closing has begun nothing more is kept, and the end must not wait to be read.
+        if core.state is not State.OPEN:
+            self._after_closing_step()
+            return
         if self._inbox:
             self._unread += len(data)
             if not self._reading_paused and self._is_full():
                 self._reading_paused = True
                 core.pause_reading()
                 self._transport.pause_reading()
-        if core.state is State.OPEN:
-            self._flush()
-        else:
-            self._after_closing_step()
+        self._flush()
 
     def eof_received(self) -> bool:
         """Takes the end of the peer's side of TCP; tells whether ours stays open."""
@@ -298,12 +298,12 @@ class WebSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._writers:
-            self._wake_writer()
-            self._writers.popleft()
-        for _, waiter in (self._pings or {}).values():
+        for waiter in self._writers or ():
             if not waiter.done():
-                waiter.set_exception(self._closed_error())
+                waiter.set_result(None)
+        for _, pinging in (self._pings or {}).values():
+            if not pinging.done():
+                pinging.set_exception(self._closed_error())
         if self._closed_waiter is None:
             self._closed_waiter = self._loop.create_future()
         if not self._closed_waiter.done():
@@ -319,8 +319,7 @@ class WebSocket(asyncio.Protocol):
         """The peer has caught up."""
         self._write_paused = False
         self._flush()
-        if self._writers:
-            self._wake_writer()
+        self._wake_writer()
 
     # Receiving
 
@@ -403,9 +402,12 @@ class WebSocket(asyncio.Protocol):
         self._collected = 0
         # While writing is held up everything stays in the core, which keeps one Pong at most.
         if not self._write_paused:
-            data = self._core.data_to_send()
-            if data and not self._transport.is_closing():
-                self._transport.write(data)
+            self._write()
+
+    def _write(self) -> None:
+        data = self._core.data_to_send()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
 
     async def _wait_for_turn(self) -> None:
         writers = self._writers = deque() if self._writers is None else self._writers
@@ -413,19 +415,13 @@ class WebSocket(asyncio.Protocol):
         writers.append(waiter)
         try:
             await waiter
-        except asyncio.CancelledError:
-            if waiter in writers:
-                writers.remove(waiter)
-            # The turn had come already: it goes to the next.
-            if not waiter.cancelled() and writers and not self._write_paused:
-                self._wake_writer()
-            raise
-        if waiter in writers:
+        finally:
             writers.remove(waiter)
+            # The next one's turn comes after this task has sent, or has failed to.
+            self._loop.call_soon(self._wake_writer)
 
     def _wake_writer(self) -> None:
-        assert self._writers is not None
-        if self._core.state is State.CLOSED or not self._write_paused:
+        if self._writers and not self._write_paused:
             waiter = self._writers[0]
             if not waiter.done():
                 waiter.set_result(None)
@@ -433,14 +429,16 @@ class WebSocket(asyncio.Protocol):
     # Closing and time
 
     def _after_closing_step(self) -> None:
-        self._flush()
+        # Our Close goes out behind whatever waits: this is the last chance.
+        self._write()
         action = self._core.transport_action
         transport = self._transport
         if action is TransportAction.ABORT:
             transport.abort()
-        elif action is TransportAction.CLOSE or (
-            action is TransportAction.HALF_CLOSE
-            and (self._peer_eof or not transport.can_write_eof())
+        elif self._core.state is State.CLOSE_EXCHANGED and (
+            action is TransportAction.CLOSE
+            or self._peer_eof
+            or (action is TransportAction.HALF_CLOSE and not transport.can_write_eof())
         ):
             transport.close()
         elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
