@@ -62,14 +62,12 @@ class _Codes:
         self.table: list[tuple[int, int] | None] = [None] * (1 << self.bits)
         code = 0
         for length in range(1, self.bits + 1):
-            for symbol, its_length in enumerate(lengths):
-                if its_length != length:
-                    continue
-                start = int(f"{code:0{length}b}"[::-1], 2)
-                for entry in range(start, 1 << self.bits, 1 << length):
-                    self.table[entry] = (symbol, length)
-                code += 1
             code <<= 1
+            for symbol in (symbol for symbol, wanted in enumerate(lengths) if wanted == length):
+                start = int(f"{code:0{length}b}"[::-1], 2)
+                repeated = 1 << self.bits - length
+                self.table[start :: 1 << length] = [(symbol, length)] * repeated
+                code += 1
 
 
 FIXED = _Codes(FIXED_LENGTHS), _Codes((5,) * 30)
@@ -103,12 +101,17 @@ class _Bits:
         return value
 
     def symbol(self, codes: _Codes) -> int:
-        self._fill(codes.bits)
+        if self._available < codes.bits:
+            self._fill(codes.bits)
         found = codes.table[self._buffer & ((1 << codes.bits) - 1)]
         if found is None:
             raise ValueError("code that stands for nothing")
-        self.take(found[1])
-        return found[0]
+        symbol, length = found
+        if length > self._available:
+            raise ValueError("stream ends inside a block")
+        self._buffer >>= length
+        self._available -= length
+        return symbol
 
     def align(self) -> None:
         if self.take(self._available % 8):

@@ -26,8 +26,14 @@ EMPTY_BLOCK: Final = b"\x00"
 """§7.2.3.6: an empty message, or the end of one that is at a block's end already."""
 STEP: Final = 64 * 1024
 """Bytes that come out of the inflater at a time."""
+PIECE: Final = 16 * 1024
+"""Bytes that go into it at a time: it copies what it has not used, each time it stops."""
 MAX_FINAL_BLOCKS: Final = 1024
 """Blocks with BFINAL in one message: each costs a new inflater."""
+
+# zlib refuses 8, but with 9 it never looks back further than 250 bytes (its window less
+# MIN_LOOKAHEAD), which keeps the promise of 8: 256. So does zlib-ng; ISA-L looks back 512.
+KEEPS_8_BITS: Final = ("zlib", "zlib_ng.zlib_ng")
 
 # §7.1.2.1: "a decimal integer value without leading zeroes between 8 to 15, inclusive".
 WINDOW_BITS: Final = re.compile(r"[89]|1[0-5]")
@@ -69,16 +75,25 @@ class PermessageDeflate(ExtensionFactory):
         for bits in (self.window_bits, self.peer_window_bits):
             if not 8 <= bits <= 15:
                 raise ValueError(f"window bits are 8 to 15, not {bits}")
-        if not 1 <= self.memory_level <= 9:
-            raise ValueError(f"memory level is 1 to 9, not {self.memory_level}")
+        name = self.library.__name__
         if self.window_bits < self._smallest_window_bits:
-            raise ValueError("this library cannot compress with a window of 8 bits")
+            raise ValueError(f"{name} cannot compress with a window of 8 bits")
+        # Libraries differ in their levels. What one refuses must not fail the first message.
+        try:
+            self._new_compressor(self.window_bits)
+        except (ValueError, self.library.error) as error:
+            raise ValueError(
+                f"{name} knows no level {self.level} with memory level {self.memory_level}"
+            ) from error
 
     @property
     def _smallest_window_bits(self) -> int:
-        # zlib refuses 8, but with 9 it never looks back further than 250 bytes (its window less
-        # MIN_LOOKAHEAD), which keeps the promise of 8: 256. Other libraries have not been proven.
-        return 8 if self.library is zlib else 9
+        return 8 if self.library.__name__ in KEEPS_8_BITS else 9
+
+    def _new_compressor(self, bits: int) -> Any:
+        library = self.library
+        level = library.Z_DEFAULT_COMPRESSION if self.level is None else self.level
+        return library.compressobj(level, library.DEFLATED, -max(bits, 9), self.memory_level)
 
     def offers(self) -> list[Parameters]:
         """Returns our wishes and, for servers that cannot limit their window, the same without."""
@@ -118,8 +133,13 @@ class PermessageDeflate(ExtensionFactory):
             peer_bits = min(self.peer_window_bits, asked.client_max_window_bits)
             if peer_bits < 15:
                 answer.append(("client_max_window_bits", str(peer_bits)))
-        deflate = self._make(own_bits, own_takeover, peer_bits, self.peer_context_takeover)
-        return answer, deflate
+        return answer, _Deflate(
+            self,
+            own_bits=own_bits,
+            own_takeover=own_takeover,
+            peer_bits=peer_bits,
+            peer_takeover=self.peer_context_takeover,
+        )
 
     def confirm(self, answer: Parameters) -> Extension:
         """Judges the server's answer (§7.1): see `ExtensionFactory.confirm`."""
@@ -132,22 +152,12 @@ class PermessageDeflate(ExtensionFactory):
         own_bits = min(own_bits, self.window_bits)
         if own_bits < self._smallest_window_bits:
             raise ValueError("a window of 8 bits is more than this library can promise")
-        return self._make(
-            own_bits,
-            self.context_takeover and not agreed.client_no_context_takeover,
-            agreed.server_max_window_bits or 15,
-            not agreed.server_no_context_takeover,
-        )
-
-    def _make(
-        self, own_bits: int, own_takeover: bool, peer_bits: int, peer_takeover: bool
-    ) -> Extension:
         return _Deflate(
             self,
-            own_bits,
-            own_takeover=own_takeover,
-            peer_bits=peer_bits,
-            peer_takeover=peer_takeover,
+            own_bits=own_bits,
+            own_takeover=self.context_takeover and not agreed.client_no_context_takeover,
+            peer_bits=agreed.server_max_window_bits or 15,
+            peer_takeover=not agreed.server_no_context_takeover,
         )
 
 
@@ -206,14 +216,14 @@ class _Deflate(Extension):
     def __init__(
         self,
         settings: PermessageDeflate,
-        own_bits: int,
         *,
+        own_bits: int,
         own_takeover: bool,
         peer_bits: int,
         peer_takeover: bool,
     ) -> None:
         self._settings = settings
-        self._own_bits = max(own_bits, 9)
+        self._own_bits = own_bits
         self._own_takeover = own_takeover
         self._peer_bits = peer_bits
         self._peer_takeover = peer_takeover
@@ -228,14 +238,11 @@ class _Deflate(Extension):
 
     def encode(self, payload: bytes, *, final: bool) -> bytes:
         settings = self._settings
-        library = settings.library
         compressor = self._compressor
         if compressor is None:
-            level = library.Z_DEFAULT_COMPRESSION if settings.level is None else settings.level
-            compressor = self._compressor = library.compressobj(
-                level, library.DEFLATED, -self._own_bits, settings.memory_level
-            )
-        data: bytes = compressor.compress(payload) + compressor.flush(library.Z_SYNC_FLUSH)
+            compressor = self._compressor = settings._new_compressor(self._own_bits)
+        data: bytes = compressor.compress(payload)
+        data += compressor.flush(settings.library.Z_SYNC_FLUSH)
         if not final:
             return data
         if not self._own_takeover:
@@ -265,12 +272,16 @@ class _Deflate(Extension):
     def _inflate(self, data: bytes, max_size: int | None) -> bytes:
         chunks: list[bytes] = []
         left = max_size
+        position = 0
         while True:
-            if self._inflater is None:
-                self._inflater = self._new_inflater()
             inflater = self._inflater
+            if inflater is None:
+                inflater = self._inflater = self._new_inflater()
+            piece = data[position : position + PIECE]
             step = STEP if left is None else min(STEP, left + 1)
-            chunk = inflater.decompress(data, step)
+            chunk = inflater.decompress(piece, step)
+            unused = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            position += len(piece) - len(unused)
             if chunk:
                 chunks.append(chunk)
                 self._remember(chunk)
@@ -283,17 +294,14 @@ class _Deflate(Extension):
             if inflater.eof:
                 # §7.2.3.4: a block with BFINAL ends DEFLATE's stream, not the message, and what
                 # follows may still refer to what came before.
+                self._inflater = None
                 self._final_blocks += 1
                 if self._final_blocks > MAX_FINAL_BLOCKS:
                     raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many final blocks")
-                data = inflater.unused_data
-                self._inflater = None
-                if not data:
-                    break
-            else:
-                data = inflater.unconsumed_tail
-                if not data and len(chunk) < step:
-                    break
+            elif len(chunk) == step:
+                continue
+            if position == len(data):
+                break
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _new_inflater(self) -> Any:
