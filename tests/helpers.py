@@ -94,11 +94,13 @@ def split(data: bytes, *positions: int) -> list[bytes]:
 def chunkings(data: bytes) -> Iterator[list[bytes]]:
     """Ways in which reads may cut ``data``: whole, byte by byte, and once at every position.
 
-    Of more than 40 bytes only the positions near both ends and a few between them are taken.
+    The middle of long data is cut more coarsely.
     """
-    yield [data]
-    yield [data[i : i + 1] for i in range(len(data))]
     size = len(data)
+    yield [data]
+    yield split(
+        data, *(range(1, size) if size <= 1000 else {*range(1, 100), *range(100, size, 997)})
+    )
     positions = {*range(1, size)} if size <= 40 else {*range(1, 16), *range(size - 5, size)}
     for position in sorted(positions.union(range(1, size, size // 7 + 1))):
         yield split(data, position)

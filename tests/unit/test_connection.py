@@ -1,0 +1,617 @@
+"""`Connection`: what is answered to what, the closing handshake, and the timers on a fake clock."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import pytest
+
+from rfc6455.close import Close, CloseCode
+from rfc6455.connection import Connection, Role, TransportAction
+from rfc6455.errors import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    UsageError,
+)
+from rfc6455.events import Closed, Fault, Ping, Pong
+from rfc6455.extensions import Extension
+from rfc6455.frames import Frame, Opcode
+from rfc6455.limits import Limits
+from rfc6455.state import State
+from tests.helpers import CLIENT, SERVER, both_roles, comparable, frames_in, peer_frame
+
+TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
+CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
+
+BAD = b"\xff"
+"""A first byte that no frame has: the fault with close code 1002."""
+
+
+def close_frame(role: Role, code: int = 1000, reason: str = "") -> bytes:
+    return peer_frame(role, CLOSE, Close(code, reason).payload())
+
+
+def sent(connection: Connection) -> list[Frame]:
+    return frames_in(connection.data_to_send())
+
+
+def close_sent(connection: Connection) -> Close:
+    """The Close that is the only frame to be sent."""
+    (frame,) = sent(connection)
+    assert frame.opcode is CLOSE
+    return Close.parse(frame.payload)
+
+
+class Reverse(Extension):
+    """Marks messages from ``smallest`` bytes up, and turns each of their fragments round."""
+
+    name = "reverse"
+    rsv = 0x40
+
+    def __init__(self, smallest: int) -> None:
+        self._smallest = smallest
+
+    def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+        return payload[::-1]
+
+    def encode(self, payload: bytes, *, final: bool) -> bytes:
+        return payload[::-1]
+
+    def applies_to(self, size: int) -> bool:
+        return size >= self._smallest
+
+
+@both_roles
+def test_new_connection(role: Role) -> None:
+    limits = Limits(max_message_size=5)
+    extension = Reverse(0)
+    connection = Connection(role, limits=limits, extensions=[extension])
+    assert connection.role is role
+    assert connection.state is State.OPEN
+    assert connection.limits is limits
+    assert connection.extensions == (extension,)
+    assert connection.close_received is None
+    assert connection.close_sent is None
+    assert connection.fault is None
+    assert connection.transport_action is TransportAction.KEEP
+    assert connection.data_to_send() == b""
+
+
+# Sending
+
+
+@both_roles
+def test_send_messages(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("Hellö")
+    connection.send_binary(b"\x00")
+    connection.send_binary(bytearray(b"\x01"))
+    connection.send_binary(memoryview(b"\x02"))
+    assert sent(connection) == [
+        Frame(TEXT, "Hellö".encode()),
+        Frame(BINARY, b"\x00"),
+        Frame(BINARY, b"\x01"),
+        Frame(BINARY, b"\x02"),
+    ]
+    assert connection.data_to_send() == b""
+
+
+@both_roles
+def test_send_one_message(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("")
+    assert sent(connection) == [Frame(TEXT, b"")]
+
+
+def test_only_a_client_masks() -> None:
+    for role, mask in ((SERVER, 0), (CLIENT, 0x80)):
+        connection = Connection(role)
+        connection.send_binary(b"Hello")
+        connection.send_ping()
+        connection.close()
+        data = connection.data_to_send()
+        assert data[1] == mask | 5
+        assert {data[1] & 0x80, data[data.index(b"\x89") + 1] & 0x80} == {mask}
+
+
+@both_roles
+def test_payload_is_copied(role: Role) -> None:
+    connection = Connection(role)
+    payload = bytearray(b"Hello")
+    connection.send_binary(payload)
+    payload[:] = b"_____"
+    assert sent(connection) == [Frame(BINARY, b"Hello")]
+
+
+@both_roles
+def test_send_fragments(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("a", final=False)
+    connection.send_ping(b"p")
+    connection.send_text("", final=False)
+    connection.send_pong(b"q")
+    connection.send_text("c")
+    connection.send_binary(b"d", final=False)
+    connection.send_binary(b"e")
+    connection.send_text("f")
+    assert sent(connection) == [
+        Frame(TEXT, b"a", fin=False),
+        Frame(PING, b"p"),
+        Frame(CONTINUATION, b"", fin=False),
+        Frame(PONG, b"q"),
+        Frame(CONTINUATION, b"c"),
+        Frame(BINARY, b"d", fin=False),
+        Frame(CONTINUATION, b"e"),
+        Frame(TEXT, b"f"),
+    ]
+
+
+@both_roles
+def test_messages_are_not_interleaved(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("a", final=False)
+    with pytest.raises(UsageError, match="unfinished text message"):
+        connection.send_binary(b"b")
+    connection.send_text("c")
+    connection.send_binary(b"d", final=False)
+    with pytest.raises(UsageError, match="unfinished binary message"):
+        connection.send_text("e", final=False)
+    assert [frame.payload for frame in sent(connection)] == [b"a", b"c", b"d"]
+
+
+@both_roles
+def test_text_that_is_not_unicode(role: Role) -> None:
+    connection = Connection(role)
+    with pytest.raises(UsageError, match="surrogates"):
+        connection.send_text("a\ud800")
+    assert connection.data_to_send() == b""
+
+
+@pytest.mark.parametrize(
+    "send", [Connection.send_binary, Connection.send_ping, Connection.send_pong]
+)
+@pytest.mark.parametrize("payload", [5, "text", None, [1, 2]])
+def test_payload_that_is_no_buffer(send: Any, payload: Any) -> None:
+    connection = Connection(SERVER)
+    with pytest.raises(TypeError):
+        send(connection, payload)
+    assert connection.data_to_send() == b""
+
+
+@both_roles
+def test_control_payload_is_at_most_125_bytes(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_ping(bytes(125))
+    connection.send_pong(bytes(125))
+    for payload in (bytes(126), memoryview(array.array("I", bytes(128)))):
+        for send in (connection.send_ping, connection.send_pong):
+            with pytest.raises(UsageError, match="125"):
+                send(payload)  # type: ignore[arg-type]
+    assert sent(connection) == [Frame(PING, bytes(125)), Frame(PONG, bytes(125))]
+
+
+@both_roles
+def test_extension_transforms_what_it_applies_to(role: Role) -> None:
+    connection = Connection(role, extensions=[Reverse(3)])
+    connection.send_text("ab")
+    connection.send_text("abc")
+    connection.send_text("ab", compress=True)
+    connection.send_text("abc", compress=False)
+    connection.send_text("abc", final=False)
+    connection.send_text("de")
+    connection.send_ping(b"abc")
+    assert sent(connection) == [
+        Frame(TEXT, b"ab"),
+        Frame(TEXT, b"cba", rsv=0x40),
+        Frame(TEXT, b"ba", rsv=0x40),
+        Frame(TEXT, b"abc"),
+        Frame(TEXT, b"cba", fin=False, rsv=0x40),
+        Frame(CONTINUATION, b"ed"),
+        Frame(PING, b"abc"),
+    ]
+
+
+@both_roles
+def test_extension_transforms_what_is_marked(role: Role) -> None:
+    connection = Connection(role, extensions=[Reverse(0)])
+    data = peer_frame(role, TEXT, b"abc", rsv=0x40) + peer_frame(role, TEXT, b"abc")
+    assert connection.receive_data(data) == ["cba", "abc"]
+
+
+# Pings
+
+
+@both_roles
+def test_ping_is_answered(role: Role) -> None:
+    connection = Connection(role)
+    assert connection.receive_data(peer_frame(role, PING, b"Hello")) == [Ping(b"Hello")]
+    assert sent(connection) == [Frame(PONG, b"Hello")]
+
+
+@both_roles
+def test_pong_is_told_and_not_answered(role: Role) -> None:
+    connection = Connection(role)
+    assert connection.receive_data(peer_frame(role, PONG, b"Hello")) == [Pong(b"Hello")]
+    assert connection.data_to_send() == b""
+
+
+@both_roles
+def test_pings_of_one_read_are_all_answered(role: Role) -> None:
+    connection = Connection(role)
+    connection.receive_data(b"".join(peer_frame(role, PING, bytes([i])) for i in range(3)))
+    assert sent(connection) == [Frame(PONG, bytes([i])) for i in range(3)]
+
+
+@both_roles
+def test_while_writing_is_held_up_the_latest_ping_alone_is_answered(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("waits")
+    for i in range(100):
+        connection.receive_data(peer_frame(role, PING, bytes([i])))
+    assert sent(connection) == [Frame(TEXT, b"waits"), Frame(PONG, b"\x63")]
+    assert connection.data_to_send() == b""
+
+
+@both_roles
+def test_pending_pong_goes_before_our_close(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("waits")
+    connection.receive_data(peer_frame(role, PING, b"p"))
+    connection.close()
+    assert [frame.opcode for frame in sent(connection)] == [TEXT, PONG, CLOSE]
+
+
+@both_roles
+def test_ping_is_answered_until_the_peers_close(role: Role) -> None:
+    connection = Connection(role)
+    connection.close()
+    assert connection.receive_data(peer_frame(role, PING, b"p")) == [Ping(b"p")]
+    assert [frame.opcode for frame in sent(connection)] == [CLOSE, PONG]
+    connection.receive_data(close_frame(role) + peer_frame(role, PING, b"q"))
+    assert connection.data_to_send() == b""
+
+
+# The closing handshake
+
+
+@both_roles
+def test_peer_closes(role: Role) -> None:
+    connection = Connection(role)
+    assert connection.receive_data(close_frame(role, 1001, "bye")) == [Close(1001, "bye")]
+    assert connection.state is State.CLOSE_RECEIVED
+    assert connection.transport_action is TransportAction.KEEP
+    assert connection.close_received == Close(1001, "bye")
+    assert connection.data_to_send() == b""
+
+    connection.send_text("one more")
+    connection.send_ping()
+    connection.answer_close()
+    assert connection.state is State.CLOSE_EXCHANGED
+    assert connection.close_sent == Close(1001)
+    assert sent(connection) == [
+        Frame(TEXT, b"one more"),
+        Frame(PING, b""),
+        Frame(CLOSE, b"\x03\xe9"),
+    ]
+    assert connection.transport_action is (
+        TransportAction.CLOSE if role is SERVER else TransportAction.KEEP
+    )
+
+    assert connection.receive_eof() == [Closed(1001, "bye", clean=True)]
+    assert connection.state is State.CLOSED
+    assert connection.transport_action is TransportAction.ABORT
+    assert connection.receive_eof() == []
+
+
+@both_roles
+def test_we_close(role: Role) -> None:
+    connection = Connection(role)
+    connection.close(4000, "bye")
+    assert connection.state is State.CLOSE_SENT
+    assert connection.close_sent == Close(4000, "bye")
+    assert close_sent(connection) == Close(4000, "bye")
+    assert connection.transport_action is TransportAction.KEEP
+
+    assert connection.receive_data(peer_frame(role, TEXT, b"late")) == ["late"]
+    assert connection.receive_data(close_frame(role, 4001)) == [Close(4001)]
+    assert connection.state is State.CLOSE_EXCHANGED
+    connection.answer_close()
+    assert connection.data_to_send() == b""
+    assert connection.receive_eof() == [Closed(4001, "", clean=True)]
+
+
+@both_roles
+def test_close_without_a_code(role: Role) -> None:
+    connection = Connection(role)
+    connection.receive_data(peer_frame(role, CLOSE))
+    connection.answer_close()
+    assert sent(connection) == [Frame(CLOSE, b"")]
+    assert connection.receive_eof() == [Closed(1005, "", clean=True)]
+
+    connection = Connection(role)
+    connection.close(CloseCode.NO_STATUS_RECEIVED)
+    assert sent(connection) == [Frame(CLOSE, b"")]
+
+
+@both_roles
+def test_close_answers_the_peers_close(role: Role) -> None:
+    connection = Connection(role)
+    connection.receive_data(close_frame(role, 1001))
+    connection.close(4000)
+    assert close_sent(connection) == Close(1001)
+
+
+@both_roles
+def test_close_again_does_nothing(role: Role) -> None:
+    connection = Connection(role)
+    connection.close(1001)
+    connection.close(4000)
+    connection.receive_data(close_frame(role))
+    connection.close(4000)
+    connection.receive_eof()
+    connection.close(4000)
+    assert connection.close_sent == Close(1001)
+
+
+@both_roles
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (999, ""),
+        (1004, ""),
+        (1005, "x"),
+        (1006, ""),
+        (1015, ""),
+        (2999, ""),
+        (5000, ""),
+        (1000, "\ud800"),
+    ],
+)
+def test_close_refuses_what_must_not_travel(role: Role, code: int, reason: str) -> None:
+    connection = Connection(role)
+    with pytest.raises(UsageError):
+        connection.close(code, reason)
+    with pytest.raises(UsageError, match="124 bytes"):
+        connection.close(1000, "x" * 124)
+    assert connection.state is State.OPEN
+    assert connection.data_to_send() == b""
+    connection.close(1000, "x" * 123)
+    assert connection.state is State.CLOSE_SENT
+
+
+@both_roles
+def test_answer_close_does_nothing_while_open(role: Role) -> None:
+    connection = Connection(role)
+    connection.answer_close()
+    assert connection.state is State.OPEN
+    assert connection.data_to_send() == b""
+
+
+def assert_cannot_send(connection: Connection, error: type[ConnectionClosed]) -> None:
+    for send in (connection.send_binary, connection.send_ping, connection.send_pong):
+        with pytest.raises(error):
+            send(b"a")
+    with pytest.raises(error):
+        connection.send_text("a")
+
+
+@both_roles
+def test_nothing_is_sent_after_our_close(role: Role) -> None:
+    connection = Connection(role)
+    connection.close()
+    connection.data_to_send()
+    assert_cannot_send(connection, ConnectionClosedError)
+    connection.receive_data(close_frame(role, 1000, "bye"))
+    assert_cannot_send(connection, ConnectionClosedOK)
+    connection.receive_eof()
+    assert_cannot_send(connection, ConnectionClosedOK)
+    assert connection.data_to_send() == b""
+
+
+# Faults
+
+
+@both_roles
+def test_fault(role: Role) -> None:
+    connection = Connection(role)
+    good = peer_frame(role, TEXT, b"good")
+    events = connection.receive_data(good + BAD + good)
+    assert comparable(events) == ["good", (1002, "5.2")]
+    assert connection.state is State.CLOSE_RECEIVED
+    assert connection.data_to_send() == b""
+    assert connection.receive_data(good) == []
+
+    connection.send_text("reply")
+    connection.answer_close()
+    reply, close = sent(connection)
+    assert reply == Frame(TEXT, b"reply")
+    assert close.opcode is CLOSE
+    assert Close.parse(close.payload).code == 1002
+    assert connection.state is State.CLOSE_EXCHANGED
+    assert connection.transport_action is TransportAction.HALF_CLOSE
+    assert connection.fault is not None
+    assert connection.fault.code == 1002
+
+    assert connection.receive_eof() == [Closed(1006, "", clean=False)]
+
+
+@both_roles
+def test_fault_after_our_close(role: Role) -> None:
+    connection = Connection(role)
+    connection.close()
+    connection.data_to_send()
+    (fault,) = connection.receive_data(BAD)
+    assert isinstance(fault, Fault)
+    assert connection.state is State.CLOSE_EXCHANGED
+    assert connection.transport_action is TransportAction.HALF_CLOSE
+    assert connection.data_to_send() == b""
+    assert connection.receive_eof() == [Closed(1006, "", clean=False)]
+
+
+@both_roles
+def test_limits_reach_the_decoder(role: Role) -> None:
+    connection = Connection(role, limits=Limits(max_message_size=4))
+    (fault,) = connection.receive_data(peer_frame(role, TEXT, b"Hello"))
+    assert isinstance(fault, Fault)
+    assert fault.error.code == 1009
+    connection = Connection(role, limits=Limits(max_fragments=1))
+    data = peer_frame(role, TEXT, fin=False) + peer_frame(role, CONTINUATION)
+    (fault,) = connection.receive_data(data)
+    assert isinstance(fault, Fault)
+    assert fault.error.code == 1008
+
+
+# The end of TCP
+
+
+@both_roles
+def test_lost(role: Role) -> None:
+    connection = Connection(role)
+    connection.send_text("waits")
+    connection.receive_data(peer_frame(role, PING))
+    assert connection.receive_eof() == [Closed(1006, "", clean=False)]
+    assert connection.state is State.CLOSED
+    assert connection.data_to_send() == b""
+    assert connection.receive_data(peer_frame(role, TEXT)) == []
+    assert connection.next_deadline() is None
+
+
+@both_roles
+def test_lost_before_we_answered(role: Role) -> None:
+    connection = Connection(role)
+    connection.receive_data(close_frame(role, 1001, "bye"))
+    assert connection.receive_eof() == [Closed(1001, "bye", clean=False)]
+
+
+@both_roles
+def test_lost_before_the_peer_answered(role: Role) -> None:
+    connection = Connection(role)
+    connection.close()
+    assert connection.receive_eof() == [Closed(1006, "", clean=False)]
+
+
+# What comes after the end is thrown away, up to a limit
+
+
+@both_roles
+@pytest.mark.parametrize("limit", [0, 9, 10, None])
+def test_discarding(role: Role, limit: int | None) -> None:
+    connection = Connection(role, limits=Limits(max_discarded_size=limit))
+    connection.receive_data(close_frame(role))
+    connection.answer_close()
+    connection.data_to_send()
+    assert connection.receive_data(b"") == []
+    events = connection.receive_data(bytes(5)) + connection.receive_data(bytes(5))
+    if limit in (0, 9):
+        assert events == [Closed(1000, "", clean=True)]
+        assert connection.transport_action is TransportAction.ABORT
+    else:
+        assert events == []
+        assert connection.state is State.CLOSE_EXCHANGED
+        assert bool(connection.receive_data(b"x")) is (limit == 10)
+
+
+# Time
+
+
+@both_roles
+def test_keepalive(role: Role) -> None:
+    limits = Limits(ping_interval=20, ping_timeout=10, close_grace=1, close_timeout=5)
+    connection = Connection(role, limits=limits, now=100)
+    assert connection.next_deadline() == 120
+    assert connection.handle_deadline(119.9) == []
+    assert connection.data_to_send() == b""
+
+    assert connection.handle_deadline(120) == []
+    assert sent(connection) == [Frame(PING, b"")]
+    assert connection.next_deadline() == 130
+
+    # Any byte is a sign of life.
+    connection.receive_data(peer_frame(role, TEXT, b"x")[:1], 129)
+    assert connection.next_deadline() == 149
+    assert connection.handle_deadline(150) == []
+    assert connection.next_deadline() == 160
+
+    (fault,) = connection.handle_deadline(160)
+    assert isinstance(fault, Fault)
+    assert fault.error.code == 1011
+    assert connection.fault is fault.error
+    assert connection.state is State.CLOSE_RECEIVED
+    assert connection.next_deadline() == 161
+    assert [frame.opcode for frame in sent(connection)] == [PING]
+
+    assert connection.handle_deadline(161) == []
+    assert close_sent(connection).code == 1011
+    assert connection.next_deadline() == 166
+    assert connection.handle_deadline(166) == [Closed(1006, "", clean=False)]
+    assert connection.next_deadline() is None
+    assert connection.handle_deadline(1000) == []
+
+
+@both_roles
+def test_keepalive_switched_off(role: Role) -> None:
+    connection = Connection(role, limits=Limits(ping_interval=None))
+    assert connection.next_deadline() is None
+    assert connection.handle_deadline(1e9) == []
+
+    connection = Connection(role, limits=Limits(ping_interval=20, ping_timeout=None))
+    connection.handle_deadline(20)
+    assert sent(connection) == [Frame(PING, b"")]
+    assert connection.next_deadline() is None
+
+
+@both_roles
+def test_clock_of_the_keepalive_stops_while_we_do_not_read(role: Role) -> None:
+    connection = Connection(role, limits=Limits(ping_interval=20, ping_timeout=10))
+    connection.pause_reading()
+    assert connection.next_deadline() is None
+    assert connection.handle_deadline(1000) == []
+    connection.resume_reading(1000)
+    assert connection.next_deadline() == 1020
+
+    connection.handle_deadline(1020)
+    connection.pause_reading()
+    assert connection.next_deadline() is None
+    connection.resume_reading(2000)
+    assert connection.next_deadline() == 2010
+
+
+@both_roles
+def test_our_close_waits_for_the_peers(role: Role) -> None:
+    connection = Connection(role, limits=Limits(close_timeout=5))
+    connection.close(now=10)
+    assert connection.next_deadline() == 15
+    connection.receive_data(close_frame(role), 12)
+    # A client waits for the server to end TCP.
+    assert connection.next_deadline() == 17
+    assert connection.handle_deadline(16) == []
+    assert connection.handle_deadline(17) == [Closed(1000, "", clean=True)]
+    assert connection.transport_action is TransportAction.ABORT
+
+
+@both_roles
+def test_peer_that_never_answers_our_close(role: Role) -> None:
+    connection = Connection(role, limits=Limits(close_timeout=5))
+    connection.close(now=10)
+    assert connection.handle_deadline(15) == [Closed(1006, "", clean=False)]
+
+
+@both_roles
+def test_answer_to_the_peers_close_goes_out_after_a_grace(role: Role) -> None:
+    connection = Connection(role, limits=Limits(close_grace=1))
+    connection.receive_data(close_frame(role), 10)
+    assert connection.next_deadline() == 11
+    assert connection.handle_deadline(11) == []
+    assert close_sent(connection) == Close(1000)
+
+
+@both_roles
+def test_timeouts_of_closing_switched_off(role: Role) -> None:
+    limits = Limits(close_grace=None, close_timeout=None)
+    connection = Connection(role, limits=limits)
+    connection.receive_data(close_frame(role))
+    assert connection.next_deadline() is None
+    connection.answer_close()
+    assert connection.next_deadline() is None
