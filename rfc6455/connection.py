@@ -287,15 +287,25 @@ class Connection:
             UsageError: a text message is unfinished.
             ConnectionClosed: our Close was sent, or TCP has ended.
         """
-        payload = data if type(data) is bytes else bytes(data)
+        payload = data if type(data) is bytes else bytes(memoryview(data))
         self._send_message(Opcode.BINARY, payload, final, compress)
 
     def send_ping(self, payload: bytes = b"") -> None:
-        """Sends a Ping with at most 125 bytes (§5.5.2). Raises as `send_binary` does."""
+        """Sends a Ping (§5.5.2).
+
+        Raises:
+            UsageError: the payload is longer than 125 bytes.
+            ConnectionClosed: our Close was sent, or TCP has ended.
+        """
         self._send_control(Opcode.PING, payload)
 
     def send_pong(self, payload: bytes = b"") -> None:
-        """Sends a Pong that nobody asked for, as a one-way sign of life (§5.5.3)."""
+        """Sends a Pong that nobody asked for, as a one-way sign of life (§5.5.3).
+
+        Raises:
+            UsageError: the payload is longer than 125 bytes.
+            ConnectionClosed: our Close was sent, or TCP has ended.
+        """
         self._send_control(Opcode.PONG, payload)
 
     def close(
@@ -398,9 +408,10 @@ class Connection:
     def _send_control(self, opcode: Opcode, payload: bytes) -> None:
         if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
             raise connection_closed(self._close_received, self._close_sent)
+        payload = bytes(memoryview(payload))
         if len(payload) > 125:
             raise UsageError("a control frame carries at most 125 bytes")
-        self._send_frame(opcode, bytes(payload))
+        self._send_frame(opcode, payload)
 
     def _send_close(self, close: Close, now: float) -> None:
         if self._pending_pong is not None:
@@ -416,9 +427,8 @@ class Connection:
 
     def _answer_ping(self, payload: bytes, writing_held_up: bool) -> None:
         # §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response,
-        # unless it already received a Close frame."
-        if self._state is not State.OPEN:
-            return
+        # unless it already received a Close frame." Behind that nothing is read; our own Close
+        # only ends data frames (§5.5.1).
         # §5.5.3: "it MAY elect to send a Pong frame for only the most recently processed Ping
         # frame": a peer that pings but does not read cannot make us remember every Ping.
         if writing_held_up:
