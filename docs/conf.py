@@ -32,6 +32,8 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -39,7 +41,7 @@ napoleon_use_ivar = True
 html_theme = "furo"
 html_title = f"{project} {version}"
 html_static_path = ["_static"]
-html_css_files = ["diagrams.css"]
+html_css_files = ["custom.css"]
 # No page of this documentation asks another host for anything.
 html_theme_options = {"source_repository": ""}
 html_show_sourcelink = False
