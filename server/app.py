@@ -6,14 +6,13 @@ not know what the commands do.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import time
 from typing import Any, Final
 
 import rfc6455
-from rfc6455 import Limits, PermessageDeflate, Request, Response, WebSocket
+from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, WebSocket
 
 from . import protocol
 from .chat import Chat
@@ -44,7 +43,6 @@ class App:
         self._chat = Chat(EmbeddedEngine(config.history), max_rooms=config.max_rooms)
         self._pages = Pages({"/healthz": self._health, "/api/stats": self._stats})
         self._sessions: set[Session] = set()
-        self._closing: set[asyncio.Task[None]] = set()
         self._started = time.monotonic()
         self._welcome = protocol.encode(
             protocol.Welcome(
@@ -95,28 +93,20 @@ class App:
         return origins[0] in own or origins[0] in self._config.allowed_origins
 
     async def _handle(self, websocket: WebSocket) -> None:
-        session = Session(
-            websocket,
-            max_events=MAX_OUTBOX_EVENTS,
-            max_size=MAX_OUTBOX_SIZE,
-            on_overflow=self._overflowed,
-        )
+        session = Session(websocket, max_events=MAX_OUTBOX_EVENTS, max_size=MAX_OUTBOX_SIZE)
         self._sessions.add(session)
-        writer = asyncio.create_task(session.run())
         try:
-            session.deliver(self._welcome)
-            async for message in websocket:
-                await self._chat.receive(session, message)
+            async with session.while_keeping_up():
+                session.answer(self._welcome)
+                async for message in websocket:
+                    await self._chat.receive(session, message)
+                    await session.relieved()
         finally:
             self._sessions.discard(session)
-            writer.cancel()
-            await self._chat.leave_all(session)
-
-    def _overflowed(self, session: Session) -> None:
-        logger.info("%s reads too slowly", ascii(session.name))
-        task = asyncio.create_task(session.close(1008, "too slow"))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+            self._chat.leave(session)
+        if session.is_too_slow:
+            logger.info("%s reads too slowly", ascii(session.name))
+            await websocket.close(CloseCode.POLICY_VIOLATION, "too slow")
 
     def _health(self) -> dict[str, Any]:
         return {"status": "ok"}

@@ -67,17 +67,21 @@ class Chat:
                 code=error.code,
                 message=error.message,
             )
-            session.deliver(protocol.encode(event))
+            session.answer(protocol.encode(event))
         else:
             answer.id = request_id
-            session.deliver(protocol.encode(answer))
+            session.answer(protocol.encode(answer))
 
-    async def leave_all(self, session: Session) -> None:
+    def leave(self, session: Session) -> None:
         """Takes out a user who is gone."""
+        if not session.name:
+            return
+        # First, so that the user's own leaving is not told to the user.
+        del self._users[protocol.name_key(session.name)]
         for name in sorted(session.rooms):
-            await self._take_out(session, self._rooms[name])
-        if self._users.get(protocol.name_key(session.name)) is session:
-            del self._users[protocol.name_key(session.name)]
+            self._take_out(session, self._rooms[name])
+        for room in session.created:
+            self._remove_if_empty(room)
 
     async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> protocol.Ack:
         if isinstance(command, protocol.Hello):
@@ -102,7 +106,10 @@ class Chat:
     async def _create_room(
         self, session: Session, command: protocol.CreateRoom
     ) -> protocol.RoomAck:
-        room = self._rooms.create(protocol.check_room(command.room))
+        name = protocol.check_room(command.room)
+        self._check_count(session)
+        room = self._rooms.create(name)
+        session.created.append(room)
         self._tell_everybody(protocol.RoomCreated(room=room.name, members=0))
         return protocol.RoomAck(room=room.name)
 
@@ -110,13 +117,17 @@ class Chat:
         room = self._rooms[protocol.check_room(command.room)]
         if session in room:
             raise CommandError("already_in_room", f"you are in {room.name!r} already")
-        if len(session.rooms) >= MAX_ROOMS_PER_USER:
-            raise CommandError("too_many_rooms", f"you are in {MAX_ROOMS_PER_USER} rooms already")
-        # In before the history is read: what is said meanwhile is delivered, not missed. A client
-        # tells by the offset what it has seen.
+        self._check_count(session, joining=room)
+        # The history and what is said while it is read: together they end where delivery begins.
+        with room.arrival() as said:
+            entries = list(await self._engine.latest(room.name))
+        if self._rooms[room.name] is not room:
+            raise CommandError("no_such_room", f"room {room.name!r} was removed")
+        last = entries[-1].position.offset if entries else 0
+        entries += [entry for entry in said if entry.position.offset > last]
+        history = [_message(room.name, entry) for entry in entries]
         room.add(session)
         session.rooms.add(room.name)
-        history = [_message(room.name, entry) for entry in await self._engine.latest(room.name)]
         joined = protocol.Joined(room=room.name, user=session.name, count=len(room))
         room.deliver(protocol.encode(joined), but=session)
         self._tell_count(room)
@@ -124,7 +135,7 @@ class Chat:
 
     async def _leave(self, session: Session, command: protocol.Leave) -> protocol.RoomAck:
         room = self._room_of(session, command.room)
-        await self._take_out(session, room)
+        self._take_out(session, room)
         return protocol.RoomAck(room=room.name)
 
     async def _send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
@@ -162,20 +173,35 @@ class Chat:
             raise CommandError("not_in_room", f"you are not in {room.name!r}")
         return room
 
-    async def _take_out(self, session: Session, room: Room) -> None:
+    def _check_count(self, session: Session, joining: Room | None = None) -> None:
+        """Counts the rooms that a user keeps alive: is in, or created and nobody has joined."""
+        session.created = [
+            room for room in session.created if not len(room) and self._rooms.get(room.name) is room
+        ]
+        waiting = sum(room is not joining for room in session.created)
+        if len(session.rooms) + waiting >= MAX_ROOMS_PER_USER:
+            raise CommandError(
+                "too_many_rooms", f"you are in {MAX_ROOMS_PER_USER} rooms, or created them, already"
+            )
+
+    def _take_out(self, session: Session, room: Room) -> None:
         room.remove(session)
         session.rooms.discard(room.name)
         left = protocol.Left(room=room.name, user=session.name, count=len(room))
         room.deliver(protocol.encode(left))
-        if self._rooms.remove_if_empty(room):
-            self._tell_everybody(protocol.RoomRemoved(room=room.name, members=0))
-            await self._engine.drop(room.name)
-        else:
+        if not self._remove_if_empty(room):
             self._tell_count(room)
+
+    def _remove_if_empty(self, room: Room) -> bool:
+        if not self._rooms.remove_if_empty(room):
+            return False
+        self._engine.drop(room.name)
+        self._tell_everybody(protocol.RoomRemoved(room=room.name, members=0))
+        return True
 
     def _published(self, room: str, entry: Entry) -> None:
         if (members := self._rooms.get(room)) is not None:
-            members.deliver(protocol.encode(_message(room, entry)))
+            members.publish(entry, protocol.encode(_message(room, entry)))
 
     def _tell_count(self, room: Room) -> None:
         self._tell_everybody(protocol.RoomCount(room=room.name, members=len(room)))

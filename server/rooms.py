@@ -7,8 +7,10 @@ can be handed an event. This file knows no sockets, no JSON and no history.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
+from .engines.base import Entry
 from .protocol import CommandError
 
 LOBBY: Final = "lobby"
@@ -29,11 +31,12 @@ class Member(Protocol):
 class Room:
     """A room: its members by name, in the order in which they came."""
 
-    __slots__ = ("_members", "name")
+    __slots__ = ("_arriving", "_members", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._members: dict[str, Member] = {}
+        self._arriving: list[list[Entry]] = []
 
     def __len__(self) -> int:
         return len(self._members)
@@ -51,6 +54,23 @@ class Room:
         for member in list(self._members.values()):
             if member is not but:
                 member.deliver(event)
+
+    @contextmanager
+    def arrival(self) -> Iterator[list[Entry]]:
+        """Collects what is said in the room while somebody prepares to come in."""
+        said: list[Entry] = []
+        self._arriving.append(said)
+        try:
+            yield said
+        finally:
+            # By identity: lists with the same entries are equal.
+            self._arriving = [other for other in self._arriving if other is not said]
+
+    def publish(self, entry: Entry, event: str) -> None:
+        """Hands a message to everybody here, and to those who arrive."""
+        self.deliver(event)
+        for said in self._arriving:
+            said.append(entry)
 
     def add(self, member: Member) -> None:
         """Lets a member in."""

@@ -48,7 +48,10 @@ Subscriber: TypeAlias = Callable[[str, Entry], None]
 
 
 class Engine(ABC):
-    """A log for each room, and the news of what is appended to it."""
+    """A log for each room, and the news of what is appended to it.
+
+    Calls for one room take effect in the order in which they were made.
+    """
 
     @abstractmethod
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -56,12 +59,22 @@ class Engine(ABC):
 
     @abstractmethod
     async def append(self, room: str, sender: str, text: str) -> Position:
-        """Appends a message. When it returns, the entry is kept as well as the engine can."""
+        """Appends a message.
+
+        When it returns, the entry is kept as well as the engine can, and subscribers have it.
+        """
 
     @abstractmethod
     async def latest(self, room: str) -> Sequence[Entry]:
-        """Returns the latest entries of a room that are still kept, the oldest first."""
+        """Returns the latest entries of a room that are still kept, the oldest first.
+
+        None of them has yet to be handed to subscribers, so who subscribes first and reads then
+        misses nothing.
+        """
 
     @abstractmethod
-    async def drop(self, room: str) -> None:
-        """Forgets a room; if one of its name comes again, its log begins anew."""
+    def drop(self, room: str) -> None:
+        """Forgets a room; if one of its name comes again, its log begins anew.
+
+        Nobody waits for it: users leave when they are gone already.
+        """

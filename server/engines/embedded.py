@@ -16,14 +16,30 @@ __all__ = ["EmbeddedEngine"]
 
 
 class _Log:
-    """One room's entries."""
+    """One room's entries, the latest of them."""
 
-    __slots__ = ("entries", "epoch", "offset")
+    __slots__ = ("_size", "entries", "epoch", "offset")
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self) -> None:
         self.epoch = secrets.token_hex(8)
         self.offset = 0
-        self.entries: deque[Entry] = deque(maxlen=kept)
+        self.entries: deque[Entry] = deque()
+        self._size = 0
+
+    def append(self, sender: str, text: str, time: str) -> Entry:
+        self.offset += 1
+        entry = Entry(Position(self.epoch, self.offset), sender, text, time)
+        self.entries.append(entry)
+        self._size += _size(entry)
+        return entry
+
+    def trim(self, kept: int, kept_size: int) -> None:
+        while self.entries and (len(self.entries) > kept or self._size > kept_size):
+            self._size -= _size(self.entries.popleft())
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.text.encode())
 
 
 class EmbeddedEngine(Engine):
@@ -31,10 +47,13 @@ class EmbeddedEngine(Engine):
 
     Args:
         kept: how many messages of each room are kept.
+        kept_size: how long their texts are together, at most, in bytes. JSON needs up to six for
+            one, and many clients take no message over 1 MiB: the default leaves room for both.
     """
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, *, kept_size: int = 128 * 1024) -> None:
         self._kept = kept
+        self._kept_size = kept_size
         self._logs: dict[str, _Log] = {}
         self._subscribers: list[Subscriber] = []
 
@@ -46,11 +65,10 @@ class EmbeddedEngine(Engine):
         """See `Engine.append`."""
         log = self._logs.get(room)
         if log is None:
-            log = self._logs[room] = _Log(self._kept)
-        log.offset += 1
+            log = self._logs[room] = _Log()
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = Entry(Position(log.epoch, log.offset), sender, text, time)
-        log.entries.append(entry)
+        entry = log.append(sender, text, time)
+        log.trim(self._kept, self._kept_size)
         for subscriber in self._subscribers:
             subscriber(room, entry)
         return entry.position
@@ -60,6 +78,6 @@ class EmbeddedEngine(Engine):
         log = self._logs.get(room)
         return list(log.entries) if log is not None else []
 
-    async def drop(self, room: str) -> None:
+    def drop(self, room: str) -> None:
         """See `Engine.drop`."""
         self._logs.pop(room, None)

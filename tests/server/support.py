@@ -32,6 +32,10 @@ class Client:
         event: dict[str, Any] = json.loads(await self.websocket.recv())
         return event
 
+    async def post(self, type: str, **fields: Any) -> None:
+        """Sends a command and does not wait for its answer."""
+        await self.websocket.send(json.dumps({"type": type, **fields}))
+
     async def ask(self, type: str, **fields: Any) -> dict[str, Any]:
         """Sends a command and returns its answer."""
         self._last_id += 1

@@ -183,30 +183,31 @@ async def test_a_user_who_vanishes_leaves_all_rooms() -> None:
 
 @async_test
 async def test_a_slow_client_is_closed_and_nobody_waits_for_it() -> None:
-    async with running() as address, AsyncExitStack() as stack:
-        ann = await stack.enter_async_context(client(address, "Ann", "lobby"))
-        slow = await _connect_without_reading(address, stack)
-        text = "x" * 4000
-        sent = 0
-        # Every message reaches Ann while the slow client takes none, until it is shut out.
-        while True:
-            answer = await ann.ask("send", room="lobby", text=text)
-            assert answer["type"] == "ack"
-            sent += 1
-            assert (await ann.event("message"))["offset"] == sent
-            assert sent < 10_000
-            stats = await _stats(address)
-            if stats["connections"] == 1:
-                break
-        assert sent > 256
-        slow.close()
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        slow, core = await _enter_without_reading_on(address)
+        with slow:
+            sent = 0
+            # Every message reaches Ann while the slow client takes none, until it is shut out.
+            while not any(event["type"] == "left" for event in ann.events):
+                assert (await ann.ask("send", room="lobby", text="x" * 4000))["type"] == "ack"
+                sent += 1
+                assert sent < 10_000
+            offsets = [event["offset"] for event in ann.events if event["type"] == "message"]
+            assert offsets == list(range(1, sent + 1))
+            (left,) = (event for event in ann.events if event["type"] == "left")
+            assert left["user"] == "Slow"
+            assert (await ann.ask("members", room="lobby"))["members"] == ["Ann"]
+            # It is told, should it read again.
+            loop = asyncio.get_running_loop()
+            while core.close_received is None:
+                core.receive_data(await loop.sock_recv(slow, 65536))
+            assert core.close_received == rfc6455.Close(1008, "too slow")
 
 
-async def _connect_without_reading(address: str, stack: AsyncExitStack) -> socket.socket:
-    """Enters the lobby with a socket that is never read from again."""
+async def _enter_without_reading_on(address: str) -> tuple[socket.socket, rfc6455.Connection]:
+    """Enters the lobby with a socket that nobody reads from afterwards."""
     host, port = address.split(":")
     raw = socket.socket()
-    stack.callback(raw.close)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -222,7 +223,73 @@ async def _connect_without_reading(address: str, stack: AsyncExitStack) -> socke
     received = b""
     while b'"id":"joined"' not in received:
         received += await loop.sock_recv(raw, 4096)
-    return raw
+    core.receive_data(received.partition(b"\r\n\r\n")[2])
+    return raw, core
+
+
+@async_test
+async def test_a_burst_of_commands_is_answered_whole_and_in_order() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        for number in range(1000):
+            await ann.post("send", id=number, room="lobby", text="x")
+        for number in range(1000):
+            assert (await ann.answer(number))["offset"] == number + 1
+
+
+@async_test
+async def test_many_may_come_and_go_at_once() -> None:
+    names = [f"Guest {number}" for number in range(200)]
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        async with AsyncExitStack() as stack:
+            guests = [await stack.enter_async_context(client(address, name)) for name in names]
+            for guest in guests:
+                await guest.post("join", room="lobby")
+            assert {(await ann.event("joined"))["user"] for _ in names} == set(names)
+            for guest in guests:
+                guest.websocket.abort()
+        assert {(await ann.event("left"))["user"] for _ in names} == set(names)
+        assert (await ann.ask("members", room="lobby"))["members"] == ["Ann"]
+
+
+@async_test
+async def test_no_history_is_too_long_to_be_sent() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        # What takes the most space in JSON.
+        for _ in range(100):
+            await ann.ask("send", room="lobby", text="\x01" * 4000)
+        async with client(address, "Bob") as bob:
+            answer = await bob.ask("join", room="lobby")
+            assert answer["history"][-1]["offset"] == 100
+            assert len(json.dumps(answer)) < 1024 * 1024
+
+
+@async_test
+async def test_a_room_that_nobody_joined_goes_with_its_creator() -> None:
+    async with running(max_rooms=3) as address, client(address, "Ann") as ann:
+        async with client(address, "Bob") as bob:
+            for room in ("tea", "milk"):
+                assert (await bob.ask("create_room", room=room))["type"] == "ack"
+            assert (await ann.ask("create_room", room="cake"))["code"] == "too_many_rooms"
+            await ann.ask("join", room="tea")
+        removed = await ann.event("room_removed")
+        assert removed == {"type": "room_removed", "room": "milk", "members": 0}
+        assert (await ann.ask("members", room="tea"))["members"] == ["Ann"]
+        assert (await ann.ask("create_room", room="cake"))["type"] == "ack"
+
+
+@async_test
+async def test_one_user_keeps_so_many_rooms_and_no_more() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        for number in range(1, 100):
+            assert (await ann.ask("create_room", room=str(number)))["type"] == "ack"
+        assert (await ann.ask("create_room", room="100"))["code"] == "too_many_rooms"
+        async with client(address, "Bob") as bob:
+            await bob.ask("create_room", room="bob")
+            assert (await ann.ask("join", room="bob"))["code"] == "too_many_rooms"
+        # One's own is counted already.
+        assert (await ann.ask("join", room="99"))["type"] == "ack"
+        assert (await ann.ask("leave", room="99"))["type"] == "ack"
+        assert (await ann.ask("create_room", room="100"))["type"] == "ack"
 
 
 async def _stats(address: str) -> dict[str, int]:

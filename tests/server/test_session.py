@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -13,80 +13,187 @@ from tests.helpers import async_test
 
 
 class Wire:
-    """As much of a `WebSocket` as a session needs; it takes messages only when it may."""
+    """As much of a `WebSocket` as a session needs: a socket that takes messages when it may."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
         self.may_send = asyncio.Semaphore(0)
-        self.all_sent = asyncio.Condition()
+        self.is_closed = False
+        self._changed = asyncio.Condition()
+        self._offered = 0
 
     async def send(self, message: str) -> None:
+        async with self._changed:
+            self._offered += 1
+            self._changed.notify_all()
         await self.may_send.acquire()
-        async with self.all_sent:
+        if self.is_closed:
+            raise rfc6455.ConnectionClosedOK(None, None)
+        async with self._changed:
             self.sent.append(message)
-            self.all_sent.notify_all()
+            self._changed.notify_all()
 
-    async def wait_for(self, count: int) -> None:
-        async with self.all_sent:
-            await self.all_sent.wait_for(lambda: len(self.sent) == count)
+    async def wait_for(self, *, sent: int = 0, offered: int = 0) -> None:
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: len(self.sent) >= sent and self._offered >= offered
+            )
 
 
-def make(max_events: int = 3, max_size: int = 100) -> tuple[Session, Wire, list[Session]]:
-    wire = Wire()
-    overflows: list[Session] = []
-    session = Session(
+def make(
+    wire: Wire, *, max_events: int = 4, max_size: int = 100, max_wait: float = 1000
+) -> Session:
+    return Session(
         cast("rfc6455.WebSocket", wire),
         max_events=max_events,
         max_size=max_size,
-        on_overflow=overflows.append,
+        max_wait=max_wait,
     )
-    return session, wire, overflows
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
 
 
 @async_test
-async def test_events_are_sent_in_order() -> None:
-    session, wire, overflows = make()
-    task = asyncio.create_task(session.run())
-    for event in "ab":
-        session.deliver(event)
-    for _ in range(3):
-        wire.may_send.release()
-    await wire.wait_for(2)
-    session.deliver("c")
-    await wire.wait_for(3)
-    assert wire.sent == ["a", "b", "c"]
-    assert not overflows
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def test_events_and_answers_are_sent_in_order() -> None:
+    wire = Wire()
+    session = make(wire)
+    session.answer("a")
+    async with session.while_keeping_up():
+        session.deliver("b")
+        session.answer("c")
+        session.deliver("d")
+        for _ in range(5):
+            wire.may_send.release()
+        await wire.wait_for(sent=4)
+        session.deliver("e")
+        await wire.wait_for(sent=5)
+    assert wire.sent == ["a", "b", "c", "d", "e"]
+    assert not session.is_too_slow
 
 
 @pytest.mark.parametrize(
-    ("limits", "events"),
-    [({"max_events": 3}, ["a"] * 4), ({"max_size": 10}, ["a" * 10, "b"])],
+    ("max_events", "max_size", "fitting", "excess"),
+    [(4, 100, ["a"] * 4, "a"), (100, 10, ["a" * 10], "b")],
     ids=["events", "size"],
 )
 @async_test
-async def test_who_does_not_keep_up_overflows_once(
-    limits: dict[str, Any], events: list[str]
+async def test_who_lets_more_wait_than_may_is_ended_where_it_waits(
+    max_events: int, max_size: int, fitting: list[str], excess: str
 ) -> None:
-    session, wire, overflows = make(**limits)
-    for event in events[:-1]:
-        session.deliver(event)
-    assert not overflows
-    session.deliver(events[-1])
-    session.deliver("late")
-    assert overflows == [session]
+    wire = Wire()
+    session = make(wire, max_events=max_events, max_size=max_size)
+    ended = False
+    async with session.while_keeping_up():
+        session.deliver("in the socket")
+        await wire.wait_for(offered=1)
+        for event in fitting:
+            session.deliver(event)
+        assert not session.is_too_slow
+        session.deliver(excess)
+        session.deliver("late")
+        try:
+            await forever()
+        finally:
+            ended = True
+    assert ended
+    assert session.is_too_slow
     assert wire.sent == []
 
 
 @async_test
-async def test_what_was_sent_does_not_count() -> None:
-    session, wire, overflows = make(max_events=2, max_size=2)
-    task = asyncio.create_task(session.run())
-    for count in range(1, 10):
+async def test_a_client_whose_socket_had_no_chance_yet_is_not_slow() -> None:
+    wire = Wire()
+    session = make(wire, max_events=4)
+    async with session.while_keeping_up():
+        for number in range(1000):
+            session.deliver(str(number))
+            wire.may_send.release()
+        await wire.wait_for(sent=1000)
+    assert not session.is_too_slow
+    assert wire.sent == [str(number) for number in range(1000)]
+
+
+@async_test
+async def test_answers_never_make_a_client_slow_and_commands_wait_for_them() -> None:
+    wire = Wire()
+    session = make(wire, max_events=4, max_size=100)
+    async with session.while_keeping_up():
+        session.answer("in the socket")
+        await wire.wait_for(offered=1)
+        for number in range(9):
+            session.answer(str(number))
+        next_command = asyncio.create_task(session.relieved())
+        for _ in range(7):
+            assert not next_command.done()
+            wire.may_send.release()
+            await wire.wait_for(sent=len(wire.sent) + 1)
+        # In the socket is the seventh of nine: two wait, half of what may.
+        await wire.wait_for(offered=8)
+        await next_command
+        assert not session.is_too_slow
+        session.answer("x" * 1000)
+        assert not session.is_too_slow
+
+
+@async_test
+async def test_who_keeps_answers_waiting_for_too_long_is_ended() -> None:
+    wire = Wire()
+    session = make(wire, max_events=0, max_wait=0)
+    async with session.while_keeping_up():
+        session.answer("in the socket")
+        await wire.wait_for(offered=1)
+        session.answer("waits")
+        await session.relieved()
+        raise AssertionError
+    assert session.is_too_slow
+
+
+@async_test
+async def test_once_the_answers_are_taken_time_does_not_count() -> None:
+    wire = Wire()
+    session = make(wire, max_events=0, max_wait=1000)
+    async with session.while_keeping_up():
+        session.answer("in the socket")
+        await wire.wait_for(offered=1)
+        session.answer("waits")
+        next_command = asyncio.create_task(session.relieved())
         wire.may_send.release()
-        session.deliver("xy")
-        await wire.wait_for(count)
-    assert not overflows
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+        await next_command
+        loop = asyncio.get_running_loop()
+        later = loop.time() + 2000
+        passed = asyncio.Event()
+        loop.call_at(later, passed.set)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: later)
+            await passed.wait()
+    assert not session.is_too_slow
+
+
+@async_test
+async def test_after_the_end_nothing_waits() -> None:
+    wire = Wire()
+    session = make(wire, max_events=0)
+    async with session.while_keeping_up():
+        session.answer("in the socket")
+        await wire.wait_for(offered=1)
+        session.answer("waits")
+        wire.is_closed = True
+        wire.may_send.release()
+        await session.relieved()
+        for _ in range(1000):
+            session.deliver("late")
+        await session.relieved()
+    session.deliver("later")
+    assert not session.is_too_slow
+    assert wire.sent == []
+
+
+@async_test
+async def test_a_timeout_of_the_application_is_its_own() -> None:
+    session = make(Wire())
+    with pytest.raises(TimeoutError):
+        async with session.while_keeping_up():
+            raise TimeoutError
+    assert not session.is_too_slow
