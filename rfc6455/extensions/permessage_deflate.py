@@ -146,10 +146,9 @@ class PermessageDeflate(ExtensionFactory):
         agreed = _Agreement.parse(answer, is_answer=True)
         if not self.peer_context_takeover and not agreed.server_no_context_takeover:
             raise ValueError("the server keeps its context, against our offer")
-        own_bits = agreed.client_max_window_bits or 15
-        if own_bits > self.window_bits and agreed.client_max_window_bits is not None:
-            raise ValueError("client_max_window_bits is larger than offered")
-        own_bits = min(own_bits, self.window_bits)
+        # §7.1.2.2: the value that we offered is a hint, which the server may ignore; to look back
+        # less far than it allows keeps our word.
+        own_bits = min(agreed.client_max_window_bits or 15, self.window_bits)
         if own_bits < self._smallest_window_bits:
             raise ValueError("a window of 8 bits is more than this library can promise")
         return _Deflate(
