@@ -254,7 +254,6 @@ def test_s5_answer_without_an_offer_fails_the_client(answer: str) -> None:
     [
         ({"peer_context_takeover": False}, ""),
         ({"peer_context_takeover": False}, "; client_no_context_takeover"),
-        ({"window_bits": 10}, "; client_max_window_bits=11"),
     ],
 )
 def test_s5_answer_that_does_not_fit_the_offer_fails_the_client(
@@ -467,6 +466,19 @@ def test_s7_1_2_2_client_offers_its_window_as_a_hint(bits: int) -> None:
     pair = open_pair([PermessageDeflate(window_bits=bits, peer_window_bits=15)], [])
     value = "" if bits == 15 else f"={bits}"
     assert pair.offer == f"{NAME}; client_max_window_bits{value}"
+
+
+@pytest.mark.clause("D044")
+@pytest.mark.parametrize("answer", ["", "; client_max_window_bits=15"])
+def test_s7_1_2_2_client_keeps_to_its_hint_when_the_server_ignores_it(answer: str) -> None:
+    deflate = PermessageDeflate(threshold=0, window_bits=9)
+    sender = Connection(CLIENT, extensions=judge_answer(NAME + answer, extensions=[deflate]))
+    message = random.Random(9).randbytes(600)
+    sender.send_binary(message * 3)
+    ((frame,),) = messages_sent(sender)
+    inflated = inflate(frame.payload + TAIL)
+    assert inflated.data == message * 3
+    assert inflated.longest_distance <= 512
 
 
 @pytest.mark.clause("D047")
