@@ -1,0 +1,584 @@
+/**
+ * The page's client module without a browser: a fake socket, a fake clock, fixed random numbers.
+ *
+ * What must live here: reconnecting, entering rooms again, and what becomes of unconfirmed
+ * messages. What this file does not know: the document. Run it with `node --test`.
+ */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+
+// Through a data: URL, because a .js file is a module to every browser but not to every Node.
+const source = await readFile(new URL("../../server/web/client.js", import.meta.url), "utf8");
+const { Backoff, ChatClient } = await import(
+  `data:text/javascript,${encodeURIComponent(source)}`
+);
+
+/** Let everything run that waits for promises only. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+class FakeClock {
+  time = 0;
+  timers = new Map();
+  #next = 1;
+
+  now = () => this.time;
+
+  setTimeout = (callback, delay) => {
+    const timer = this.#next++;
+    this.timers.set(timer, { at: this.time + delay, callback });
+    return timer;
+  };
+
+  clearTimeout = (timer) => this.timers.delete(timer);
+
+  async advance(milliseconds) {
+    const end = this.time + milliseconds;
+    for (;;) {
+      const due = [...this.timers].filter(([, { at }]) => at <= end);
+      if (due.length === 0) break;
+      const [timer, { at, callback }] = due.sort(([, a], [, b]) => a.at - b.at)[0];
+      this.timers.delete(timer);
+      this.time = at;
+      callback();
+      await settle();
+    }
+    this.time = end;
+  }
+}
+
+/** A client, and the server's side of its connections. */
+class Harness {
+  clock = new FakeClock();
+  sockets = [];
+  events = [];
+
+  constructor(options = {}) {
+    const { sockets } = this;
+    class FakeSocket {
+      sent = [];
+      closed = false;
+
+      constructor(url) {
+        this.url = url;
+        sockets.push(this);
+      }
+
+      send(data) {
+        this.sent.push({ ...JSON.parse(data), answered: false });
+      }
+
+      close() {
+        this.closed = true;
+      }
+    }
+    this.client = new ChatClient("ws://chat.example/ws", {
+      WebSocket: FakeSocket,
+      clock: this.clock,
+      backoff: new Backoff({ random: () => 0.5 }),
+      ...options,
+    });
+    for (const type of ["status", "entered", "expelled", "message", "private", "fault"]) {
+      this.client.addEventListener(type, ({ detail }) => this.events.push({ type, detail }));
+    }
+  }
+
+  get socket() {
+    return this.sockets.at(-1);
+  }
+
+  /** The details of one type of event, and forget them. */
+  take(type) {
+    const taken = this.events.filter((event) => event.type === type);
+    this.events = this.events.filter((event) => event.type !== type);
+    return taken.map(({ detail }) => detail);
+  }
+
+  /** Commands of a type on the newest connection. */
+  sent(type) {
+    return this.socket.sent.filter((command) => command.type === type);
+  }
+
+  async open() {
+    this.socket.onopen({});
+    await settle();
+  }
+
+  async drop() {
+    this.socket.onclose({ code: 1006, reason: "" });
+    await settle();
+  }
+
+  async receive(event) {
+    this.socket.onmessage({ data: JSON.stringify(event) });
+    await settle();
+  }
+
+  #oldest(type) {
+    const command = this.sent(type).find(({ answered }) => !answered);
+    assert.ok(command, `no ${type} waits for an answer`);
+    command.answered = true;
+    return command;
+  }
+
+  async answer(type, fields = {}) {
+    await this.receive({ type: "ack", id: this.#oldest(type).id, ...fields });
+  }
+
+  async refuse(type, code) {
+    await this.receive({ type: "error", id: this.#oldest(type).id, code, message: code });
+  }
+
+  async online(name = "Ada") {
+    const connected = this.client.connect(name);
+    await this.open();
+    await this.answer("hello", { name, rooms: [] });
+    return connected;
+  }
+
+  async join(room, history = []) {
+    const joined = this.client.join(room);
+    await this.answer("join", { room, members: ["Ada"], history });
+    return joined;
+  }
+
+  /** Lose the connection and get as far as the new one's answer to `hello`. */
+  async reconnect() {
+    await this.drop();
+    await this.clock.advance(this.client.status.retryAt - this.clock.time);
+    await this.open();
+    await this.answer("hello", { name: this.client.name, rooms: [] });
+  }
+}
+
+const message = (offset, text, from = "Grace", room = "lobby") => ({
+  type: "message",
+  room,
+  offset,
+  from,
+  text,
+  time: `2026-01-01T00:00:${String(offset).padStart(2, "0")}.000Z`,
+});
+
+const texts = (messages) => messages.map(({ text }) => text);
+
+test("delays start anywhere below the first bound, then double up to the cap", () => {
+  const shortest = new Backoff({ random: () => 0 });
+  const longest = new Backoff({ random: () => 1 });
+  const series = (backoff) => Array.from({ length: 8 }, () => backoff.next());
+  assert.deepEqual(series(shortest), [0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+  assert.deepEqual(series(longest), [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+  longest.reset();
+  assert.equal(longest.next(), 1000);
+});
+
+test("connect says hello and gives the name as the server spells it", async () => {
+  const harness = new Harness();
+  const connected = harness.client.connect("Zoe\u0308");
+  assert.equal(harness.socket.url, "ws://chat.example/ws");
+  await harness.open();
+  assert.equal(harness.sent("hello")[0].name, "Zoe\u0308");
+  await harness.answer("hello", { name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
+  assert.deepEqual(await connected, { name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
+  assert.equal(harness.client.name, "Zo\u00eb");
+  assert.ok(harness.client.online);
+});
+
+test("a refused name rejects and is not tried again", async () => {
+  const harness = new Harness();
+  const connected = harness.client.connect("Ada");
+  await harness.open();
+  const refusal = assert.rejects(connected, { name: "ChatError", code: "name_taken" });
+  await harness.refuse("hello", "name_taken");
+  await refusal;
+  assert.ok(harness.socket.closed);
+  assert.equal(harness.clock.timers.size, 0);
+  assert.equal(harness.client.status.status, "idle");
+});
+
+test("an unreachable server is tried again with growing delays", async () => {
+  const harness = new Harness();
+  const connected = harness.client.connect("Ada");
+  const delays = [];
+  for (let attempt = 0; attempt < 4; attempt += 1) {
+    await harness.drop();
+    const { status, retryAt } = harness.client.status;
+    assert.equal(status, "waiting");
+    delays.push(retryAt - harness.clock.time);
+    await harness.clock.advance(retryAt - harness.clock.time);
+  }
+  assert.deepEqual(delays, [500, 1500, 3000, 6000]);
+  assert.equal(harness.sockets.length, 5);
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await connected;
+});
+
+test("delays start over only after a connection that lasted", async () => {
+  const harness = new Harness({ steadyAfter: 5000 });
+  await harness.online();
+  const delayAfter = async (lasted) => {
+    await harness.clock.advance(lasted);
+    await harness.drop();
+    const { retryAt } = harness.client.status;
+    const delay = retryAt - harness.clock.time;
+    await harness.clock.advance(delay);
+    await harness.open();
+    await harness.answer("hello", { name: "Ada", rooms: [] });
+    return delay;
+  };
+  assert.equal(await delayAfter(0), 500);
+  assert.equal(await delayAfter(4999), 1500);
+  assert.equal(await delayAfter(0), 3000);
+  assert.equal(await delayAfter(5000), 500);
+});
+
+test("retryNow does not wait for the next attempt", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.drop();
+  harness.client.retryNow();
+  assert.equal(harness.sockets.length, 2);
+  await harness.clock.advance(9_999);
+  assert.equal(harness.sockets.length, 2, "the planned attempt was not called off");
+});
+
+test("a suspended connection is closed and comes back when asked to", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  const [first] = harness.sockets;
+  harness.client.suspend();
+  assert.ok(first.closed);
+  assert.equal(harness.clock.timers.size, 0);
+  harness.client.retryNow();
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  assert.equal(harness.sent("join").length, 1);
+});
+
+test("an attempt that nobody answers is given up", async () => {
+  const harness = new Harness({ openTimeout: 10_000 });
+  harness.client.connect("Ada").catch(() => {});
+  await harness.clock.advance(10_000);
+  assert.equal(harness.client.status.code, "no_answer");
+  assert.ok(harness.socket.closed);
+});
+
+test("a command without an answer proves the connection dead", async () => {
+  const harness = new Harness({ answerTimeout: 10_000 });
+  await harness.online();
+  const asked = assert.rejects(harness.client.members("lobby"), { code: "connection_lost" });
+  await harness.clock.advance(10_000);
+  await asked;
+  assert.equal(harness.client.status.status, "waiting");
+  assert.equal(harness.client.status.code, "no_answer");
+});
+
+test("what a replaced connection still says is not heard", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  const [old] = harness.sockets;
+  await harness.drop();
+  await harness.clock.advance(500);
+  assert.equal(harness.sockets.length, 2);
+  old.onmessage({ data: JSON.stringify(message(1, "late")) });
+  old.onclose({ code: 1006, reason: "" });
+  assert.deepEqual(harness.take("message"), []);
+  assert.equal(harness.client.status.status, "connecting");
+});
+
+test("commands without a connection are refused at once", async () => {
+  const { client } = new Harness();
+  await assert.rejects(client.join("lobby"), { code: "not_connected" });
+  await assert.rejects(client.createRoom("lobby"), { code: "not_connected" });
+});
+
+test("a reconnection says hello again and enters the rooms again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  await harness.join("kitchen");
+  await harness.reconnect();
+  assert.deepEqual(harness.sent("join").map(({ room }) => room), ["lobby", "kitchen"]);
+  harness.take("entered");
+  await harness.answer("join", { room: "lobby", members: ["Ada", "Grace"], history: [] });
+  const [entered] = harness.take("entered");
+  assert.equal(entered.again, true);
+  assert.deepEqual(entered.members, ["Ada", "Grace"]);
+});
+
+test("a name still taken after a reconnection is tried again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.drop();
+  await harness.clock.advance(500);
+  await harness.open();
+  await harness.refuse("hello", "name_taken");
+  assert.equal(harness.client.status.status, "waiting");
+  assert.equal(harness.client.status.code, "name_taken");
+  await harness.clock.advance(1500);
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  assert.ok(harness.client.online);
+});
+
+test("a room that the restarted server does not know is made again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("kitchen");
+  await harness.reconnect();
+  await harness.refuse("join", "no_such_room");
+  await harness.answer("create_room", { room: "kitchen" });
+  await harness.answer("join", { room: "kitchen", members: ["Ada"], history: [] });
+  assert.equal(harness.take("entered").length, 2);
+  assert.deepEqual(harness.client.rooms, ["kitchen"]);
+});
+
+test("somebody else may have made the room again first", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("kitchen");
+  await harness.reconnect();
+  await harness.refuse("join", "no_such_room");
+  await harness.refuse("create_room", "room_exists");
+  await harness.answer("join", { room: "kitchen", members: ["Ada"], history: [] });
+  assert.deepEqual(harness.client.rooms, ["kitchen"]);
+});
+
+test("a room that cannot be entered again is given up", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("kitchen");
+  const delivery = harness.client.send("kitchen", "hello");
+  await harness.reconnect();
+  await harness.refuse("join", "too_many_rooms");
+  const [{ room, error }] = harness.take("expelled");
+  assert.deepEqual([room, error.code], ["kitchen", "too_many_rooms"]);
+  assert.deepEqual(harness.client.rooms, []);
+  assert.equal((await delivery.settled).error.code, "too_many_rooms");
+});
+
+test("a room left without a connection is not entered again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  await harness.drop();
+  await harness.client.leave("lobby");
+  await harness.clock.advance(500);
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  assert.deepEqual(harness.sent("join"), []);
+});
+
+test("a room left while it is being entered again is left for good", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  await harness.reconnect();
+  await harness.client.leave("lobby");
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
+  assert.equal(harness.sent("leave").length, 1);
+  assert.deepEqual(harness.client.rooms, []);
+});
+
+test("messages wait for the connection and leave in order once the room is entered", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  await harness.drop();
+  const deliveries = ["one", "two"].map((text) => harness.client.send("lobby", text));
+  assert.deepEqual(deliveries.map(({ state }) => state), ["queued", "queued"]);
+  await harness.clock.advance(500);
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  assert.deepEqual(harness.sent("send"), []);
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
+  assert.deepEqual(texts(harness.sent("send")), ["one", "two"]);
+  await harness.answer("send", { room: "lobby", offset: 1 });
+  assert.deepEqual(deliveries.map(({ state }) => state), ["delivered", "sent"]);
+});
+
+test("an unconfirmed message that the history holds is not sent twice", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby", [message(1, "hello")]);
+  const kept = harness.client.send("lobby", "kept");
+  const lost = harness.client.send("lobby", "lost");
+  await harness.reconnect();
+  assert.equal(lost.state, "sent");
+  harness.take("entered");
+  const history = [message(1, "hello"), message(2, "kept", "Ada"), message(3, "lost")];
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history });
+  const [{ messages, complete }] = harness.take("entered");
+  assert.deepEqual(texts(messages), ["kept", "lost"]);
+  assert.equal(messages[0].delivery, kept);
+  assert.equal(messages[1].delivery, undefined, "Grace's message is not ours");
+  assert.ok(complete);
+  assert.equal(kept.state, "delivered");
+  assert.deepEqual(texts(harness.sent("send")), ["lost"]);
+});
+
+test("a message confirmed just before the connection broke is found by its offset", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  const delivery = harness.client.send("lobby", "hello");
+  await harness.answer("send", { room: "lobby", offset: 1 });
+  await harness.reconnect();
+  harness.take("entered");
+  const history = [message(1, "hello", "Ada")];
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history });
+  assert.equal(harness.take("entered")[0].messages[0].delivery, delivery);
+  assert.deepEqual(harness.sent("send"), []);
+});
+
+test("an unconfirmed private message fails instead of being sent twice", async () => {
+  const harness = new Harness();
+  await harness.online();
+  const onItsWay = harness.client.sendPrivate("Grace", "now");
+  await harness.drop();
+  const waiting = harness.client.sendPrivate("Grace", "later");
+  assert.equal((await onItsWay.settled).error.code, "unconfirmed");
+  await harness.clock.advance(500);
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  assert.deepEqual(texts(harness.sent("private")), ["later"]);
+  await harness.answer("private", { to: "Grace" });
+  assert.equal((await waiting.settled).state, "delivered");
+});
+
+test("a refused message fails and the next echo belongs to the next message", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  const refused = harness.client.send("lobby", "too long");
+  const accepted = harness.client.send("lobby", "short");
+  await harness.refuse("send", "too_long");
+  await harness.receive(message(1, "short", "Ada"));
+  assert.equal((await refused.settled).error.code, "too_long");
+  assert.equal((await accepted.settled).state, "delivered");
+  assert.equal(harness.take("message")[0].delivery, accepted);
+});
+
+test("the queue is bounded", async () => {
+  const harness = new Harness({ maxQueued: 1 });
+  await harness.online();
+  await harness.join("lobby");
+  await harness.drop();
+  assert.equal(harness.client.send("lobby", "one").state, "queued");
+  assert.equal((await harness.client.send("lobby", "two").settled).error.code, "queue_full");
+});
+
+test("a message between a join and its answer is neither lost nor shown twice", async () => {
+  const harness = new Harness();
+  await harness.online();
+  const joined = harness.client.join("lobby");
+  await harness.receive(message(2, "in both"));
+  await harness.receive(message(3, "before the answer"));
+  const history = [message(1, "old"), message(2, "in both")];
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history });
+  await harness.receive(message(3, "before the answer"));
+  await harness.receive(message(4, "after"));
+  assert.deepEqual(texts((await joined).messages), ["old", "in both", "before the answer"]);
+  assert.deepEqual(texts(harness.take("message")), ["after"]);
+});
+
+test("a history that does not reach back to the last message seen says so", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby", [message(1, "one"), message(2, "two")]);
+  const rejoin = async (history) => {
+    await harness.reconnect();
+    harness.take("entered");
+    await harness.answer("join", { room: "lobby", members: ["Ada"], history });
+    const [{ messages, complete }] = harness.take("entered");
+    return [texts(messages), complete];
+  };
+  assert.deepEqual(await rejoin([message(2, "two"), message(3, "three")]), [["three"], true]);
+  assert.deepEqual(await rejoin([message(4, "four")]), [["four"], true]);
+  assert.deepEqual(await rejoin([message(6, "six")]), [["six"], false]);
+  assert.deepEqual(await rejoin([message(1, "another life")]), [["another life"], false]);
+  assert.deepEqual(await rejoin([]), [[], false]);
+});
+
+test("offsets of a restarted room count from the start again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby", [message(1, "one"), message(2, "two")]);
+  await harness.reconnect();
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
+  await harness.receive(message(1, "a new start"));
+  assert.deepEqual(texts(harness.take("message")), ["a new start"]);
+});
+
+test("close ends everything and fails what was not confirmed", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  const deliveries = [harness.client.send("lobby", "sent")];
+  await harness.drop();
+  deliveries.push(harness.client.send("lobby", "queued"));
+  harness.client.close();
+  for (const delivery of deliveries) {
+    assert.equal((await delivery.settled).error.code, "closed");
+  }
+  assert.equal(harness.clock.timers.size, 0);
+  await harness.online("Grace");
+  assert.deepEqual(harness.sent("join"), []);
+});
+
+test("close while connecting rejects once", async () => {
+  const harness = new Harness();
+  const connected = assert.rejects(harness.client.connect("Ada"), { code: "closed" });
+  await harness.open();
+  harness.client.close();
+  await connected;
+  await settle();
+  assert.deepEqual(
+    harness.take("status").map(({ status }) => status),
+    ["connecting", "idle"],
+  );
+});
+
+test("check asks the server, and replaces a connection that does not answer", async () => {
+  const harness = new Harness({ answerTimeout: 10_000 });
+  await harness.online();
+  harness.client.check();
+  await harness.answer("list_rooms", { rooms: [] });
+  assert.ok(harness.client.online);
+  harness.client.check();
+  await harness.clock.advance(10_000);
+  assert.equal(harness.client.status.status, "waiting");
+  harness.client.check();
+  assert.equal(harness.client.status.status, "connecting");
+});
+
+test("typing is told in rooms that we are in, and never kept for later", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  harness.client.typing("lobby", true);
+  harness.client.typing("kitchen", true);
+  assert.deepEqual(harness.sent("typing").map(({ room }) => room), ["lobby"]);
+  await harness.drop();
+  harness.client.typing("lobby", false);
+  await harness.clock.advance(500);
+  await harness.open();
+  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
+  assert.deepEqual(harness.sent("typing"), []);
+});
+
+test("what cannot be read, or answers nothing, is a fault and not an end", async () => {
+  const harness = new Harness();
+  await harness.online();
+  harness.socket.onmessage({ data: "{" });
+  await harness.receive({ type: "error", id: null, code: "binary", message: "text, please" });
+  await harness.receive({ type: "ack", id: 99 });
+  await harness.receive({ type: "a_later_version_s_event" });
+  assert.deepEqual(harness.take("fault").map(({ code }) => code), ["bad_json", "binary"]);
+  assert.ok(harness.client.online);
+});

@@ -1,0 +1,88 @@
+"""Fixtures of the browser tests: the server, and two people in front of their browsers.
+
+Knows nothing about what the tests prove. Browsers and the server live for the whole run, because
+starting them takes longer than most tests; each test gets fresh pages, and what it must not leave
+behind (violations of the Content-Security-Policy, errors in the console) is checked at its end.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.chat_page import ChatPage
+from tests.browser.chat_server import ChatServer
+from tests.browser.chromium import (
+    DESKTOP,
+    chromium,
+    console_errors,
+    csp_violations,
+    use_media,
+    use_screen,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver import Chrome
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ChatServer]:
+    """The chat server; a test that stops it starts it again."""
+    server = ChatServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def browsers() -> Iterator[tuple[Chrome, Chrome]]:
+    """Two browsers that share nothing."""
+    with ExitStack() as stack:
+        yield stack.enter_context(chromium()), stack.enter_context(chromium())
+
+
+@pytest.fixture
+def pages(
+    server: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> Iterator[tuple[ChatPage, ChatPage]]:
+    """Two people's pages, before they have given their names.
+
+    At the end no policy was violated, the console shows no error, and the names are free again. A
+    test that causes an error on purpose takes it out of the console itself.
+    """
+    both = ChatPage(browsers[0]), ChatPage(browsers[1])
+    for page in both:
+        use_screen(page.driver, DESKTOP)
+        use_media(page.driver)
+        page.open(server.url)
+        console_errors(page.driver)
+    yield both
+    violations = [csp_violations(page.driver) for page in both]
+    errors = [console_errors(page.driver) for page in both]
+    for page in both:
+        page.driver.get("about:blank")
+    both[0].wait(lambda: server.stats()["users"] == 0, "the server to notice that they are gone")
+    assert violations == [[], []]
+    assert errors == [[], []]
+
+
+@pytest.fixture
+def ada_and_grace(pages: tuple[ChatPage, ChatPage]) -> tuple[ChatPage, ChatPage]:
+    """Ada and Grace, both in the lobby and aware of each other."""
+    ada, grace = pages
+    ada.sign_in("Ada")
+    grace.sign_in("Grace")
+    for page in pages:
+        page.wait_members("Ada", "Grace")
+    return pages
+
+
+@pytest.fixture
+def ada(pages: tuple[ChatPage, ChatPage]) -> ChatPage:
+    """Ada, alone in the lobby."""
+    pages[0].sign_in("Ada")
+    return pages[0]

@@ -1,0 +1,257 @@
+"""Two people in two browsers: rooms, messages, typing, private messages, names."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.chat_page import ChatPage
+
+pytestmark = pytest.mark.browser
+
+Pair = tuple[ChatPage, ChatPage]
+
+
+def test_messages_reach_everybody_in_the_room(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.send("Good morning, Grace")
+    grace.wait_message("Good morning, Grace")
+    grace.send("Good morning, Ada")
+    ada.wait_message("Good morning, Ada")
+    ada.wait_delivered("Good morning, Grace")
+    for page in ada_and_grace:
+        assert page.messages()[-2:] == ["Good morning, Grace", "Good morning, Ada"]
+        authors = page.texts(".messages:not([hidden]) .author")
+        assert authors[-2:] == ["Ada", "Grace"]
+
+
+def test_a_message_keeps_its_lines_and_spaces(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    text = "first line\n    second, indented\n\nlast"
+    for line in text.split("\n"):
+        ada.write(line)
+        ada.write(Keys.SHIFT + Keys.ENTER + Keys.SHIFT)
+    ada.send("")
+    grace.wait_message(text)
+    rendered = grace.driver.find_elements(By.CSS_SELECTOR, ".messages:not([hidden]) .text")[-1]
+    assert rendered.value_of_css_property("white-space-collapse") == "preserve"
+
+
+def test_who_joins_later_sees_what_was_said(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("history")
+    ada.send("You have missed this")
+    ada.send("and this")
+    ada.wait_delivered("and this")
+    grace.open_entry("other-rooms", "history")
+    grace.wait_room("history")
+    assert grace.messages() == ["You have missed this", "and this"]
+
+
+def test_typing_is_seen_and_ends(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.write("Let me th")
+    grace.wait_text("#typing-text", "Ada is typing")
+    assert ada.texts("#typing-text") == []
+    ada.send("ink")
+    grace.wait_message("Let me think")
+    grace.wait(lambda: grace.texts("#typing-text") == [], "the end of typing")
+    ada.write("n")
+    grace.wait_text("#typing-text", "Ada is typing")
+    ada.write(Keys.BACKSPACE)
+    grace.wait(lambda: grace.texts("#typing-text") == [], "the end of typing")
+
+
+def test_rooms_come_fill_and_go(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("kitchen")
+    entry = grace.wait_entry("other-rooms", "kitchen")
+    grace.wait(lambda: entry.accessible_name == "Join kitchen, 1 member", "the count")
+    entry.click()
+    grace.wait_room("kitchen")
+    for page in ada_and_grace:
+        page.wait_members("Ada", "Grace")
+        page.wait_text("#subtitle", "2 members")
+    ada.wait_text(".note", "Grace joined")
+    ada.click("#leave")
+    ada.wait_room("lobby")
+    grace.wait_members("Grace")
+    grace.wait_text(".note", "Ada left")
+    ada.wait_entry("other-rooms", "kitchen")
+    grace.click("#leave")
+    grace.wait_room("lobby")
+    for page in ada_and_grace:
+        page.wait_no_entry("other-rooms", "kitchen")
+
+
+def test_a_room_that_exists_is_not_created_again(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("kitchen")
+    grace.wait_entry("other-rooms", "kitchen")
+    grace.click("#new-room-button")
+    grace.find("#new-room-name").send_keys("kitchen", Keys.ENTER)
+    grace.wait(lambda: grace.texts("#new-room-message") != [""], "an explanation")
+    assert grace.find("#new-room-name").get_attribute("aria-invalid") == "true"
+    assert grace.focused() == "new-room-name"
+
+
+def test_other_rooms_count_what_was_not_read(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    for page in (ada, grace):
+        if page is ada:
+            page.create_room("kitchen")
+        else:
+            page.open_entry("other-rooms", "kitchen")
+            page.wait_room("kitchen")
+    ada.open_entry("joined-rooms", "lobby")
+    ada.wait_room("lobby")
+    grace.send("one")
+    grace.send("two")
+    ada.wait_unread("joined-rooms", "kitchen", 2)
+    assert ada.driver.title == "(2) #lobby - Chat"
+    ada.open_entry("joined-rooms", "kitchen")
+    ada.wait_unread("joined-rooms", "kitchen", 0)
+    assert ada.messages() == ["one", "two"]
+    assert "New messages" in ada.texts(".divider")
+    assert ada.driver.title == "#kitchen - Chat"
+
+
+def test_a_draft_stays_with_its_room(ada: ChatPage) -> None:
+    ada.create_room("kitchen")
+    ada.write("half a thought")
+    ada.open_entry("joined-rooms", "lobby")
+    ada.wait_room("lobby")
+    assert ada.value() == ""
+    ada.open_entry("joined-rooms", "kitchen")
+    ada.wait_room("kitchen")
+    assert ada.value() == "half a thought"
+
+
+def test_private_messages_stay_between_two(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.open_entry("member-list", "Grace")
+    ada.wait_text("#title", "Grace")
+    ada.send("Between us")
+    grace.wait_unread("people", "Ada", 1)
+    assert "Between us" not in grace.messages()
+    grace.open_entry("people", "Ada")
+    grace.wait_message("Between us")
+    grace.wait_unread("people", "Ada", 0)
+    grace.send("Of course")
+    ada.wait_message("Of course")
+    ada.wait_delivered("Between us")
+    assert ada.messages() == grace.messages() == ["Between us", "Of course"]
+    ada.open_entry("joined-rooms", "lobby")
+    ada.wait_room("lobby")
+    assert "Between us" not in ada.messages()
+
+
+def test_a_private_message_to_nobody_can_be_tried_again(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.open_entry("member-list", "Grace")
+    grace.click("#sign-out")
+    ada.open_entry("joined-rooms", "lobby")
+    ada.wait_members("Ada")
+    ada.open_entry("people", "Grace")
+    ada.send("Are you there?")
+    ada.wait(lambda: ada.find(".message[data-state=failed] .retry").is_displayed(), "a failure")
+    grace.sign_in("Grace")
+    ada.click(".message[data-state=failed] .retry")
+    ada.wait_delivered("Are you there?")
+    grace.wait_unread("people", "Ada", 1)
+    assert ada.messages() == ["Are you there?"]
+
+
+def test_a_failed_message_can_be_discarded(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.open_entry("member-list", "Grace")
+    grace.click("#sign-out")
+    ada.open_entry("joined-rooms", "lobby")
+    ada.wait_members("Ada")
+    ada.open_entry("people", "Grace")
+    ada.send("Too late")
+    ada.click(".message[data-state=failed] .discard")
+    assert ada.messages() == []
+    assert ada.focused() == "composer-text"
+
+
+def test_a_taken_name_is_refused_and_another_accepted(pages: Pair) -> None:
+    ada, grace = pages
+    ada.sign_in("Ada")
+    grace.submit_name("ADA")
+    grace.wait(lambda: "already has this name" in grace.texts("#sign-in-message")[0], "a refusal")
+    assert grace.find("#name").get_attribute("aria-invalid") == "true"
+    assert grace.focused() == "name"
+    grace.sign_in("Grace")
+    ada.wait_members("Ada", "Grace")
+
+
+@pytest.mark.parametrize("name", ["", "   ", "x" * 65, "left\u202eright"])
+def test_an_invalid_name_is_refused_with_a_reason(pages: Pair, name: str) -> None:
+    ada, _ = pages
+    ada.submit_name(name)
+    ada.wait(
+        lambda: ada.find("#sign-in-message").get_attribute("data-tone") == "error", "a refusal"
+    )
+    assert ada.texts("#sign-in-message")[0].startswith("A name ")
+
+
+def test_the_name_is_remembered(ada: ChatPage) -> None:
+    ada.driver.refresh()
+    assert ada.find("#name").get_property("value") == "Ada"
+
+
+def test_signing_out_frees_the_name(pages: Pair) -> None:
+    ada, grace = pages
+    ada.sign_in("Ada")
+    ada.create_room("kitchen")
+    ada.click("#sign-out")
+    ada.wait(lambda: ada.focused() == "name", "the first form")
+    grace.sign_in("Ada")
+    grace.wait_members("Ada")
+    ada.sign_in("Somebody")
+    assert ada.texts("#joined-rooms .entry-name") == ["lobby"]
+
+
+def test_a_message_that_is_too_long_stays_in_the_box(ada: ChatPage) -> None:
+    ada.driver.execute_script(
+        """
+        const box = document.getElementById("composer-text");
+        box.value = "x".repeat(4001);
+        box.dispatchEvent(new Event("input"));
+        """
+    )
+    before = ada.messages()
+    ada.send("")
+    assert ada.texts("#composer-count") == ["1 character too many"]
+    ada.send(Keys.BACKSPACE)
+    ada.wait_delivered("x" * 4000)
+    assert ada.messages() == [*before, "x" * 4000]
+
+
+def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("long")
+    grace.open_entry("other-rooms", "long")
+    grace.wait_room("long")
+    for number in range(30):
+        ada.send(f"line {number}")
+    grace.wait_message("line 29")
+
+    def distance() -> float:
+        height, top, visible = (
+            grace.number("#scroller", name)
+            for name in ("scrollHeight", "scrollTop", "clientHeight")
+        )
+        return height - top - visible
+
+    grace.wait(lambda: distance() < 2, "the newest message in view")
+    grace.find("#scroller").send_keys(Keys.HOME)
+    grace.wait(lambda: grace.number("#scroller", "scrollTop") == 0, "the beginning")
+    ada.send("something new")
+    grace.wait(lambda: grace.find("#to-newest").is_displayed(), "the button")
+    assert grace.number("#scroller", "scrollTop") == 0
+    grace.click("#to-newest")
+    grace.wait(lambda: distance() < 2, "the newest message in view")
+    assert not grace.find("#to-newest").is_displayed()
