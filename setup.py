@@ -1,15 +1,28 @@
-"""What pyproject.toml cannot say: which folders become which packages.
+"""What pyproject.toml cannot say: which folders become which packages, and the native twin.
 
 In a checkout the chat is the folder ``server/``, started by ``python -m server``. An installed
 wheel must not put a package of so common a name into people's environments, so there the same
-folder is the package ``rfc6455_chat``. This file knows nothing about dependencies or metadata.
+folder is the package ``rfc6455_chat``. Where there is no compiler the native twin is left out, and
+``rfc6455.implementation`` says "python". This file knows nothing about dependencies or metadata.
 """
 
-from setuptools import find_packages, setup
+import os
+
+from setuptools import Extension, find_packages, setup
 
 chat = ["rfc6455_chat", *(f"rfc6455_chat.{name}" for name in find_packages("server"))]
+
+native = Extension(
+    "rfc6455._native.codec",
+    ["rfc6455/_native/codec.c"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")],
+    extra_compile_args=[] if os.name == "nt" else ["-O3"],
+    py_limited_api=True,
+    optional=True,
+)
 
 setup(
     packages=[*find_packages(include=["rfc6455", "rfc6455.*"]), *chat],
     package_dir={"rfc6455_chat": "server"},
+    ext_modules=[native],
 )

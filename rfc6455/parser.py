@@ -44,6 +44,8 @@ class Decoder:
         "_whole_limit",
     )
 
+    _apply_mask = staticmethod(apply_mask)
+
     def __init__(
         self,
         *,
@@ -107,7 +109,8 @@ class Decoder:
             if header.masking_key is not None:
                 # A frame may arrive in several reads: the key goes on where it stopped.
                 turn = (header.length - self._missing) % 4
-                payload = apply_mask(payload, header.masking_key[turn:] + header.masking_key[:turn])
+                key = header.masking_key[turn:] + header.masking_key[:turn]
+                payload = self._apply_mask(payload, key)
             self._missing -= len(payload)
             end_of_frame = not self._missing
             event = self._messages.receive_payload(payload, end_of_frame=end_of_frame)
@@ -152,7 +155,7 @@ class Decoder:
                 break
             payload = data[start:stop]
             if mask:
-                payload = apply_mask(payload, data[start - 4 : start])
+                payload = self._apply_mask(payload, data[start - 4 : start])
             if first == WHOLE_BINARY:
                 events.append(payload)
             else:

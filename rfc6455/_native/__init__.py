@@ -1,0 +1,1 @@
+"""The native twin of the hot functions; `codec` chooses, and nobody else imports this."""

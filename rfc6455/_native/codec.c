@@ -1,0 +1,248 @@
+/* The native twin of what `frames.py` and `parser.py` do for every message.
+ *
+ * What lives here: masking, encoding a frame, and taking a run of whole messages out of a read. The
+ * Python is the specification; each function here has the name of its twin, takes the same arguments
+ * and gives the same results. Whatever is rare or wrong is left to Python: this file raises no
+ * protocol errors, keeps no state, and knows nothing of fragments, control frames or limits other
+ * than the one that it is given.
+ *
+ * Only the limited API of Python 3.11 is used: one build serves all later versions.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    FIN = 0x80,
+    MASK = 0x80,
+    TEXT = 0x1,
+    BINARY = 0x2,
+    LENGTH_16 = 126,
+    LENGTH_64 = 127,
+};
+
+/* Payloads up to this size are unmasked on the stack before they become text. */
+#define SCRATCH_SIZE 4096
+
+/* RFC 6455 section 5.3: octet i of the payload is XORed with octet i MOD 4 of the key. Eight octets
+ * at a time; compilers make vector instructions of it. */
+static void
+mask_into(unsigned char *out, const unsigned char *in, Py_ssize_t size, const unsigned char *key)
+{
+    uint64_t wide_key, word;
+    Py_ssize_t i = 0;
+
+    memcpy(&wide_key, key, 4);
+    memcpy((unsigned char *)&wide_key + 4, key, 4);
+    for (; size - i >= 8; i += 8) {
+        memcpy(&word, in + i, 8);
+        word ^= wide_key;
+        memcpy(out + i, &word, 8);
+    }
+    for (; i < size; i++)
+        out[i] = in[i] ^ key[i & 3];
+}
+
+static int
+check_key(const Py_buffer *key)
+{
+    if (key->len == 4)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "a masking key has four bytes");
+    return -1;
+}
+
+PyDoc_STRVAR(apply_mask_doc,
+"apply_mask(payload, key)\n--\n\n"
+"Masks or unmasks: see rfc6455.frames.apply_mask.");
+
+static PyObject *
+apply_mask(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_buffer payload, key;
+    PyObject *masked = NULL;
+
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "apply_mask takes a payload and a key");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(args[0], &payload, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(args[1], &key, PyBUF_SIMPLE) < 0) {
+        PyBuffer_Release(&payload);
+        return NULL;
+    }
+    if (check_key(&key) == 0 &&
+        (masked = PyBytes_FromStringAndSize(NULL, payload.len)) != NULL)
+        mask_into((unsigned char *)PyBytes_AsString(masked), payload.buf, payload.len, key.buf);
+    PyBuffer_Release(&key);
+    PyBuffer_Release(&payload);
+    return masked;
+}
+
+PyDoc_STRVAR(encode_doc,
+"encode(opcode, payload, *, fin=True, rsv=0, masking_key=None)\n--\n\n"
+"Writes a frame: see rfc6455.frames.encode.");
+
+static PyObject *
+encode(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"opcode", "payload", "fin", "rsv", "masking_key", NULL};
+    int opcode, fin = 1, rsv = 0;
+    Py_buffer payload, key = {0};
+    PyObject *key_object = Py_None, *frame = NULL;
+    unsigned char *out;
+    Py_ssize_t size, header = 2;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "iy*|$piO:encode", names, &opcode, &payload, &fin,
+                                     &rsv, &key_object))
+        return NULL;
+    if (key_object != Py_None &&
+        (PyObject_GetBuffer(key_object, &key, PyBUF_SIMPLE) < 0 || check_key(&key) < 0))
+        goto done;
+    size = payload.len;
+    if (size >= 0x10000)
+        header = 10;
+    else if (size >= LENGTH_16)
+        header = 4;
+    if (size > PY_SSIZE_T_MAX - header - 4) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    frame = PyBytes_FromStringAndSize(NULL, header + (key.obj ? 4 : 0) + size);
+    if (frame == NULL)
+        goto done;
+    out = (unsigned char *)PyBytes_AsString(frame);
+    *out++ = (unsigned char)((fin ? FIN : 0) | rsv | opcode);
+    *out++ = (unsigned char)((key.obj ? MASK : 0) |
+                             (header == 2 ? size : header == 4 ? LENGTH_16 : LENGTH_64));
+    for (int shift = 8 * (int)(header - 3); shift >= 0; shift -= 8)
+        *out++ = (unsigned char)((uint64_t)size >> shift);
+    if (key.obj) {
+        memcpy(out, key.buf, 4);
+        mask_into(out + 4, payload.buf, size, key.buf);
+    }
+    else if (size > 0)
+        memcpy(out, payload.buf, (size_t)size);
+done:
+    if (key.obj)
+        PyBuffer_Release(&key);
+    PyBuffer_Release(&payload);
+    return frame;
+}
+
+/* Makes the message of a payload: text, or bytes. Returns NULL with an exception set, which is a
+ * UnicodeDecodeError for text that is not UTF-8. */
+static PyObject *
+make_message(int is_text, const unsigned char *payload, Py_ssize_t size, const unsigned char *key)
+{
+    unsigned char scratch[SCRATCH_SIZE];
+    unsigned char *unmasked = scratch;
+    PyObject *message;
+
+    /* The first octet stands for "written to": compilers do not see that mask_into fills it. */
+    scratch[0] = 0;
+    if (!is_text) {
+        message = PyBytes_FromStringAndSize(key ? NULL : (const char *)payload, size);
+        if (message != NULL && key != NULL)
+            mask_into((unsigned char *)PyBytes_AsString(message), payload, size, key);
+        return message;
+    }
+    if (key == NULL || size == 0)
+        return PyUnicode_DecodeUTF8((const char *)payload, size, NULL);
+    if (size > SCRATCH_SIZE && (unmasked = PyMem_Malloc((size_t)size)) == NULL)
+        return PyErr_NoMemory();
+    mask_into(unmasked, payload, size, key);
+    message = PyUnicode_DecodeUTF8((const char *)unmasked, size, NULL);
+    if (unmasked != scratch)
+        PyMem_Free(unmasked);
+    return message;
+}
+
+PyDoc_STRVAR(take_whole_messages_doc,
+"take_whole_messages(data, position, masked, limit, events)\n--\n\n"
+"Appends the run of unfragmented messages that are here whole to the list of events, and returns the\n"
+"offset of the first frame that it left: see rfc6455.parser.Decoder.");
+
+static PyObject *
+take_whole_messages(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_buffer data;
+    Py_ssize_t position, limit;
+    int masked;
+    PyObject *events;
+
+    if (!PyArg_ParseTuple(args, "y*npnO:take_whole_messages", &data, &position, &masked, &limit,
+                          &events))
+        return NULL;
+    if (position < 0 || position > data.len || !PyList_Check(events)) {
+        PyErr_SetString(PyExc_ValueError, "position is outside of the data, or events is no list");
+        PyBuffer_Release(&data);
+        return NULL;
+    }
+    for (;;) {
+        const unsigned char *frame = (const unsigned char *)data.buf + position;
+        Py_ssize_t available = data.len - position;
+        Py_ssize_t header = masked ? 6 : 2, size;
+        PyObject *message;
+        int appended;
+
+        if (available < header || (frame[0] != (FIN | TEXT) && frame[0] != (FIN | BINARY)))
+            break;
+        size = frame[1] ^ (masked ? MASK : 0);
+        if (size == LENGTH_16) {
+            header += 2;
+            if (available < header)
+                break;
+            size = frame[2] << 8 | frame[3];
+            if (size < LENGTH_16)
+                break;
+        }
+        else if (size > LENGTH_16) /* a 64-bit length, or the wrong mask bit */
+            break;
+        if (size > limit || size > available - header)
+            break;
+        message = make_message(frame[0] == (FIN | TEXT), frame + header, size,
+                               masked ? frame + header - 4 : NULL);
+        if (message == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+                PyBuffer_Release(&data);
+                return NULL;
+            }
+            PyErr_Clear();
+            break;
+        }
+        appended = PyList_Append(events, message);
+        Py_DECREF(message);
+        if (appended < 0) {
+            PyBuffer_Release(&data);
+            return NULL;
+        }
+        position += header + size;
+    }
+    PyBuffer_Release(&data);
+    return PyLong_FromSsize_t(position);
+}
+
+static PyMethodDef methods[] = {
+    {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, apply_mask_doc},
+    {"encode", (PyCFunction)(void (*)(void))encode, METH_VARARGS | METH_KEYWORDS, encode_doc},
+    {"take_whole_messages", take_whole_messages, METH_VARARGS, take_whole_messages_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "rfc6455._native.codec",
+    .m_doc = "The native twin of the hot functions.",
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC
+PyInit_codec(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,14 @@
+from ..events import Event
+
+def apply_mask(payload: bytes, key: bytes) -> bytes: ...
+def encode(
+    opcode: int,
+    payload: bytes,
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    masking_key: bytes | None = None,
+) -> bytes: ...
+def take_whole_messages(
+    data: bytes, position: int, masked: bool, limit: int, events: list[Event]
+) -> int: ...
