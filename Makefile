@@ -3,14 +3,14 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test format lint imports types coverage conformance autobahn autobahn-quick
+.PHONY: help setup serve test test-pure format lint imports types coverage conformance autobahn autobahn-quick
 .PHONY: mutation bench docs check
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 # One stamp for each extra that is installed into .venv: the second time costs nothing.
-.venv/.installed-%: pyproject.toml setup.py scripts/install.sh
+.venv/.installed-%: pyproject.toml setup.py scripts/install.sh rfc6455/_native/codec.c
 	@bash scripts/install.sh $*
 
 setup: .venv/.installed-dev .venv/.installed-docs ## Make .venv with all that development needs.
@@ -21,6 +21,9 @@ serve: .venv/.installed-server ## Run the chat server at http://localhost:8765.
 test: .venv/.installed-dev ## Run every test; first install the services that they need where possible.
 	@bash scripts/services.sh
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-pure: .venv/.installed-dev ## Run the library's tests in pure Python, without the native twin.
+	@RFC6455_PURE=1 $(BIN)/python -m pytest tests/unit tests/conformance tests/hazards tests/transports $(ARGS)
 
 format: .venv/.installed-dev ## Format the code and mend what ruff can mend.
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
@@ -35,7 +38,7 @@ types: .venv/.installed-dev ## Check the types (mypy, strict).
 	@$(BIN)/mypy
 
 coverage: .venv/.installed-dev ## Demand that unit and conformance tests run every branch of the core.
-	@$(BIN)/coverage run -m pytest -q tests/unit tests/conformance && $(BIN)/coverage report
+	@RFC6455_PURE=1 $(BIN)/coverage run -m pytest -q tests/unit tests/conformance && $(BIN)/coverage report
 
 conformance: .venv/.installed-dev ## Check that each clause of the RFCs that binds us has its test.
 	@$(BIN)/python scripts/conformance.py --check

@@ -1,11 +1,206 @@
-"""The seam: both of its functions are the ones that `implementation` names."""
+"""The native twin gives what the Python gives, and is there when it should be."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
+import mmap
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import rfc6455
 from rfc6455 import codec, frames, parser
+from rfc6455.events import Fault
+from rfc6455.frames import Opcode
+
+native = pytest.mark.skipif(
+    codec.implementation != "native", reason="the native twin is not built, or not wanted"
+)
 
 
-def test_python() -> None:
-    assert codec.implementation == "python"
-    assert codec.Decoder is parser.Decoder
-    assert codec.encode is frames.encode
+def test_the_native_twin_is_there_when_it_should_be() -> None:
+    if os.environ.get("RFC6455_PURE"):
+        assert rfc6455.implementation == "python"
+    elif os.environ.get("CI") == "true":
+        assert rfc6455.implementation == "native"
+    else:
+        assert rfc6455.implementation in ("native", "python")
+
+
+def load_codec_again(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Runs the module a second time, under another name."""
+    path = Path(codec.__file__)
+    spec = importlib.util.spec_from_file_location("rfc6455.codec_again", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "rfc6455.codec_again", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_python_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFC6455_PURE", "1")
+    again = load_codec_again(monkeypatch)
+    assert again.implementation == "python"
+    assert again.Decoder is parser.Decoder
+    assert again.encode is frames.encode
+
+
+def test_the_native_twin_is_used_where_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RFC6455_PURE", raising=False)
+    again = load_codec_again(monkeypatch)
+    if again.implementation == "native":
+        assert issubclass(again.Decoder, parser.Decoder)
+        assert again.encode is not frames.encode
+        message = frames.encode(Opcode.TEXT, b"hi", masking_key=b"1234")
+        assert again.Decoder(masked=True).receive_data(message) == ["hi"]
+
+
+def outcome(call: Callable[..., Any], *args: Any, **kwargs: Any) -> object:
+    """What a call gives, or the kind of error that it raises."""
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        return type(error)
+
+
+keys = st.none() | st.binary(min_size=4, max_size=4)
+payloads = st.binary(max_size=300) | st.sampled_from([125, 126, 127, 65535, 65536]).map(bytes)
+
+
+@native
+@given(
+    st.sampled_from(Opcode), payloads, st.booleans(), st.sampled_from([0, 0x40, 0x20, 0x10]), keys
+)
+def test_both_encode_alike(
+    opcode: Opcode, payload: bytes, fin: bool, rsv: int, key: bytes | None
+) -> None:
+    assert codec.encode(opcode, payload, fin=fin, rsv=rsv, masking_key=key) == frames.encode(
+        opcode, payload, fin=fin, rsv=rsv, masking_key=key
+    )
+
+
+@native
+@pytest.mark.parametrize("size", range(130))
+def test_both_mask_alike_at_every_alignment(size: int) -> None:
+    from rfc6455._native.codec import apply_mask
+
+    octets = bytes(range(256)) * 2
+    for start in range(8):
+        payload = octets[start : start + size]
+        view = memoryview(octets)[start : start + size]
+        expected = frames.apply_mask(payload, b"\x11\x22\x44\x88")
+        assert apply_mask(payload, b"\x11\x22\x44\x88") == expected
+        assert apply_mask(bytes(view), b"\x11\x22\x44\x88") == expected
+
+
+@native
+@pytest.mark.parametrize("key", [b"", b"123", b"12345"])
+def test_a_key_has_four_bytes(key: bytes) -> None:
+    from rfc6455._native import codec as twin
+
+    with pytest.raises(ValueError, match="four bytes"):
+        twin.apply_mask(b"payload", key)
+    with pytest.raises(ValueError, match="four bytes"):
+        twin.encode(1, b"payload", masking_key=key)
+
+
+@native
+def test_nothing_is_read_beyond_the_end() -> None:
+    """The data ends where a page ends, and the next page may not be read."""
+    from rfc6455._native.codec import take_whole_messages
+
+    frame = frames.encode(Opcode.TEXT, b"x" * 126, masking_key=b"1234")
+    page = mmap.mmap(-1, mmap.PAGESIZE)
+    for cut in range(len(frame) + 1):
+        # Cut frames are left, whole ones are taken, whatever stands behind them.
+        page[-cut or len(page) :] = frame[:cut]
+        data = page[-cut:] if cut else b""
+        events: list[Any] = []
+        taken = take_whole_messages(data, 0, True, 0xFFFF, events)
+        assert (taken, len(events)) == ((cut, 1) if cut == len(frame) else (0, 0))
+    page.close()
+
+
+@native
+def test_wrong_arguments_are_refused() -> None:
+    from rfc6455._native.codec import take_whole_messages
+
+    wrong: list[tuple[Any, ...]] = [
+        (b"", -1, True, 10, []),
+        (b"", 1, True, 10, []),
+        (b"", 0, True, 10, ()),
+        ("", 0, True, 10, []),
+    ]
+    for arguments in wrong:
+        assert outcome(take_whole_messages, *arguments) in (ValueError, TypeError)
+
+
+# Streams of frames: mostly good, sometimes not, cut anywhere.
+streams = st.lists(
+    st.builds(
+        frames.encode,
+        st.sampled_from([Opcode.TEXT, Opcode.TEXT, Opcode.BINARY, *Opcode]),
+        st.text(max_size=60).map(str.encode) | st.binary(max_size=20) | payloads,
+        fin=st.sampled_from([True, True, True, False]),
+        rsv=st.sampled_from([0] * 9 + [0x40]),
+        masking_key=st.sampled_from([b"\x01\x02\x03\x04", b"\x00" * 4, b"\xff\x80\x7f\x00"])
+        | st.none(),
+    )
+    | st.binary(min_size=1, max_size=10),
+    max_size=8,
+).map(b"".join)
+
+
+def run(decoder: parser.Decoder, data: bytes, cuts: list[int], kind: Callable[[bytes], Any]) -> Any:
+    events: list[Any] = []
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    for start, stop in itertools.pairwise(edges):
+        events += decoder.receive_data(kind(data[start:stop]))
+    return [
+        (e.error.code, e.error.reason, e.error.section) if isinstance(e, Fault) else e
+        for e in events
+    ]
+
+
+@native
+@given(
+    streams,
+    st.lists(st.integers(0, 2000), max_size=6),
+    st.booleans(),
+    st.sampled_from([None, 0, 1, 125, 126, 300]),
+    st.sampled_from([None, 0, 1, 3]),
+    st.sampled_from([bytes, bytearray, memoryview]),
+)
+@example(bytes.fromhex("8180 00000000"), [], True, 0, 0, bytes)
+@example(bytes.fromhex("8183 00000000 eda080 8181 00000000 41"), [], True, None, None, bytes)
+@example(
+    bytes.fromhex("8283 00000000 eda080 81fe 007d 00000000") + bytes(125), [], True, None, 1, bytes
+)
+def test_both_decode_alike(
+    data: bytes,
+    cuts: list[int],
+    masked: bool,
+    max_size: int | None,
+    max_fragments: int | None,
+    kind: Callable[[bytes], Any],
+) -> None:
+    expected, found = (
+        run(
+            decoder(masked=masked, max_message_size=max_size, max_fragments=max_fragments),
+            data,
+            cuts,
+            kind,
+        )
+        for decoder in (parser.Decoder, codec.Decoder)
+    )
+    assert found == expected
