@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import rfc6455
 from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, WebSocket
@@ -32,7 +32,7 @@ logger = logging.getLogger("rfc6455.chat")
 
 
 class App:
-    """The chat server.
+    """The chat server; it runs while an ``async with`` block does.
 
     Args:
         config: the settings.
@@ -43,6 +43,7 @@ class App:
         self._chat = Chat(EmbeddedEngine(config.history), max_rooms=config.max_rooms)
         self._pages = Pages({"/healthz": self._health, "/api/stats": self._stats})
         self._sessions: set[Session] = set()
+        self._server = self._make_server()
         self._started = time.monotonic()
         self._welcome = protocol.encode(
             protocol.Welcome(
@@ -57,12 +58,35 @@ class App:
             )
         )
 
-    def serve(self) -> rfc6455.Server:
-        """Makes the server; it starts with ``async with``.
+    async def __aenter__(self) -> Self:
+        """Starts to listen.
 
         Raises:
-            OSError: the address cannot be listened on; once it is started.
+            OSError: the address cannot be listened on.
         """
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        await self._server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that the server listens on."""
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def serve_forever(self) -> None:
+        """Waits for `stop`."""
+        await self._server.serve_forever()
+
+    def stop(self) -> None:
+        """Begins to close every connection with 1001. The end of the block waits for them."""
+        self._chat.close()
+        self._server.close()
+
+    def _make_server(self) -> rfc6455.Server:
         return rfc6455.serve(
             self._handle,
             _hosts(self._config.host, self._config.port),
@@ -78,7 +102,7 @@ class App:
         if not (request.wants_websocket and request.path == PATH):
             return self._pages.respond(request)
         if not self._is_allowed(request):
-            return Response.text("this Origin may not connect\n", 403)
+            return self._pages.refuse(403, "this Origin may not connect")
         return None
 
     def _is_allowed(self, request: Request) -> bool:

@@ -33,6 +33,7 @@ class Chat:
         self._engine = engine
         self._rooms = Rooms(max_rooms)
         self._users: dict[str, Session] = {}
+        self._closing = False
         engine.subscribe(self._published)
         self._commands: dict[type, Callable[[Session, Any], Awaitable[protocol.Ack]]] = {
             protocol.ListRooms: self._list_rooms,
@@ -72,9 +73,13 @@ class Chat:
             answer.id = request_id
             session.answer(protocol.encode(answer))
 
+    def close(self) -> None:
+        """Ends the chat: everybody is about to leave, and nobody needs to hear of the others."""
+        self._closing = True
+
     def leave(self, session: Session) -> None:
         """Takes out a user who is gone."""
-        if not session.name:
+        if self._closing or not session.name:
             return
         # First, so that the user's own leaving is not told to the user.
         del self._users[protocol.name_key(session.name)]

@@ -14,6 +14,7 @@ from typing import Any, Final
 __all__ = ["Config", "parse"]
 
 PREFIX: Final = "RFC6455_CHAT_"
+EVENT_LOOPS: Final = ("asyncio", "uvloop")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -29,6 +30,7 @@ class Config:
         max_message_size: of a command.
         max_rooms: how many rooms there may be.
         history: how many messages of each room are kept.
+        event_loop: asyncio, or uvloop where it is installed.
         log_level: debug, info, warning or error.
     """
 
@@ -39,6 +41,7 @@ class Config:
     max_message_size: int = 64 * 1024
     max_rooms: int = 1000
     history: int = 100
+    event_loop: str = "asyncio"
     log_level: str = "info"
 
 
@@ -79,6 +82,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
         type=_integer(0),
         metavar="N",
         help="messages kept in each room (default: %(default)s)",
+    )
+    add(
+        "--event-loop",
+        choices=EVENT_LOOPS,
+        help="uvloop is faster, and has to be installed (default: %(default)s)",
     )
     add("--log-level", choices=LOG_LEVELS, help="what is logged (default: %(default)s)")
     parser.set_defaults(**{field.name: getattr(DEFAULTS, field.name) for field in fields(Config)})

@@ -7,7 +7,7 @@ file does not know about the chat; what changes is asked of functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,11 +63,14 @@ class Pages:
         """Returns the answer to a request that does not open a WebSocket."""
         found = self._find(request.path)
         if found is None:
-            return _answer(404, "text/plain; charset=utf-8", b"not found\n")
+            return self.refuse(404, "not found")
         if request.method not in ("GET", "HEAD"):
-            allow = [("Allow", "GET, HEAD")]
-            return _answer(405, "text/plain; charset=utf-8", b"method not allowed\n", allow)
+            return self.refuse(405, "method not allowed", [("Allow", "GET, HEAD")])
         return _answer(200, *found)
+
+    def refuse(self, status: int, why: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
+        """Returns an answer that tells in a line of text what is wrong."""
+        return _answer(status, "text/plain; charset=utf-8", f"{why}\n".encode(), headers)
 
     def _find(self, path: str) -> tuple[str, bytes] | None:
         if path in self._reports:
@@ -77,7 +80,7 @@ class Pages:
 
 
 def _answer(
-    status: int, content_type: str, body: bytes, headers: list[tuple[str, str]] | None = None
+    status: int, content_type: str, body: bytes, headers: Sequence[tuple[str, str]] = ()
 ) -> Response:
-    fields = [("Content-Type", content_type), ("Cache-Control", "no-cache"), *SECURITY]
-    return Response(status, Headers(fields + (headers or [])), body)
+    fields = [("Content-Type", content_type), ("Cache-Control", "no-cache"), *SECURITY, *headers]
+    return Response(status, Headers(fields), body)

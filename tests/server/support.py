@@ -15,8 +15,8 @@ from server.config import Config
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[str]:
     """Runs the chat on a free port, and gives its address without a scheme."""
-    async with App(Config(host="127.0.0.1", port=0, **settings)).serve() as server:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with App(Config(host="127.0.0.1", port=0, **settings)) as app:
+        yield f"127.0.0.1:{app.port}"
 
 
 class Client:

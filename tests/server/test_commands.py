@@ -133,6 +133,16 @@ async def test_the_events_of_a_leaving_are_not_for_the_one_who_leaves() -> None:
 
 
 @async_test
+async def test_when_the_chat_ends_nobody_hears_of_the_others() -> None:
+    chat = Chat(SlowEngine())
+    ann, bob = await enter(chat, "Ann", "lobby"), await enter(chat, "Bob", "lobby")
+    ann.heard.clear()
+    chat.close()
+    chat.leave(bob)
+    assert ann.types == []
+
+
+@async_test
 async def test_who_never_said_hello_leaves_without_trace() -> None:
     chat = Chat(SlowEngine())
     ann = await enter(chat, "Ann", "lobby")

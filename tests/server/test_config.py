@@ -56,6 +56,27 @@ def test_help_names_every_option_and_its_variable(capsys: pytest.CaptureFixture[
     assert "RFC6455_CHAT_" in text
 
 
+def test_an_event_loop_that_is_not_there_is_one_line() -> None:
+    script = (
+        "import sys\n"
+        "sys.modules['uvloop'] = None\n"
+        "sys.argv = ['server', '--event-loop', 'uvloop']\n"
+        "from server.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("--event-loop uvloop: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_address_in_use_is_one_line(free_port_taken: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", str(free_port_taken)],

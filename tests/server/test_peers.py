@@ -59,12 +59,43 @@ async def test_pages_over_http() -> None:
             assert response.status == 404
 
 
+@async_test
+async def test_a_page_of_others_gets_a_safe_refusal() -> None:
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Origin": "http://evil.example",
+    }
+    async with (
+        running() as address,
+        aiohttp.ClientSession(f"http://{address}") as http,
+        http.get("/ws", headers=handshake) as response,
+    ):
+        assert response.status == 403
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "event_loop",
+    [
+        "asyncio",
+        pytest.param(
+            "uvloop",
+            marks=pytest.mark.xfail(reason="rfc6455.asyncio demands asyncio's own transports"),
+        ),
+    ],
+)
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @async_test
-async def test_the_process_tells_its_address_and_ends_gracefully(signum: signal.Signals) -> None:
+async def test_the_process_tells_its_address_and_ends_gracefully(
+    signum: signal.Signals, event_loop: str
+) -> None:
+    pytest.importorskip(event_loop)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "server", "--host", "127.0.0.1", "--port", "0"),
+        *("-m", "server", "--host", "127.0.0.1", "--port", "0", "--event-loop", event_loop),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
