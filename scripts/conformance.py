@@ -49,11 +49,13 @@ class Clause:
     """A line of the table."""
 
     id: str
+    rfc: int
     section: str
     level: str
     party: str
     requirement: str
-    applies: bool = True
+    applies: bool
+    step: str = ""
     reason: str = ""
     deviation: str = ""
     where: str = ""
@@ -61,12 +63,12 @@ class Clause:
     @property
     def is_must(self) -> bool:
         """Whether it is an absolute requirement."""
-        return self.level.startswith("MUST")
+        return self.level.upper().startswith("MUST")
 
     @property
     def parties(self) -> frozenset[str]:
         """Whom it binds."""
-        return PARTIES if self.party == "both" else frozenset({self.party.partition("(")[0]})
+        return PARTIES if self.party == "both" else frozenset({self.party})
 
 
 class Collector:
@@ -105,7 +107,7 @@ def collect() -> dict[str, dict[str, set[str]]]:
 def read_clauses() -> list[Clause]:
     """Reads the table."""
     with CLAUSES.open("rb") as file:
-        return [Clause(**entry) for entry in tomllib.load(file)["clause"]]
+        return [Clause(id, **entry) for id, entry in tomllib.load(file).items()]
 
 
 def problems(clauses: Iterable[Clause], tests: dict[str, dict[str, set[str]]]) -> list[str]:
@@ -149,7 +151,10 @@ def _row(clause: Clause, tests: Iterable[str]) -> str:
         proof = "<br>".join(f"`{_short(test)}`" for test in sorted(tests))
         if clause.deviation:
             where += f"**deviation**: {clause.deviation}"
-    cells = [clause.id, clause.section, clause.level, clause.party, clause.requirement]
+    place = f"{clause.section} {clause.step}".strip()
+    if clause.rfc not in (6455, 7692):
+        place = f"RFC {clause.rfc} {place}"
+    cells = [clause.id, place, clause.level, clause.party, clause.requirement]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, where, proof]) + " |\n"
 
 
