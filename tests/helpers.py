@@ -106,6 +106,42 @@ def chunkings(data: bytes) -> Iterator[list[bytes]]:
         yield split(data, position)
 
 
+# The opening handshake
+
+NONCE = "dGhlIHNhbXBsZSBub25jZQ=="
+"""The Sec-WebSocket-Key of the example in RFC 6455 §1.3."""
+
+OPENING = [
+    ("Host", "example.com"),
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Key", NONCE),
+    ("Sec-WebSocket-Version", "13"),
+]
+
+
+def head(line: str, *fields: tuple[str, str]) -> bytes:
+    """The head of an HTTP message."""
+    lines = [line, *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def opening(line: str = "GET / HTTP/1.1", **changes: str | list[str] | None) -> bytes:
+    """The head of a request that opens a WebSocket.
+
+    Args:
+        line: the request line.
+        changes: fields by their names in lower case, with underscores: another value, several in a
+            list, or None for none.
+    """
+    fields = {name.lower().replace("-", "_"): (name, [value]) for name, value in OPENING}
+    for key, change in changes.items():
+        name, _ = fields.get(key, (key.replace("_", "-"), []))
+        values = change if isinstance(change, list) else [] if change is None else [change]
+        fields[key] = (name, values)
+    return head(line, *((name, value) for name, values in fields.values() for value in values))
+
+
 # Connections
 
 

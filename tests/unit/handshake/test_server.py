@@ -17,21 +17,7 @@ from rfc6455.headers import Headers
 from rfc6455.http import Request, Response
 from rfc6455.limits import Limits
 from rfc6455.state import State
-from tests.helpers import chunkings
-
-KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-OPENING = [
-    ("Host", "example.com"),
-    ("Upgrade", "websocket"),
-    ("Connection", "Upgrade"),
-    ("Sec-WebSocket-Key", KEY),
-    ("Sec-WebSocket-Version", "13"),
-]
-
-
-def head(line: str, *fields: tuple[str, str]) -> bytes:
-    lines = [line, *(f"{name}: {value}" for name, value in fields), "", ""]
-    return "\r\n".join(lines).encode("latin-1")
+from tests.helpers import NONCE, OPENING, chunkings, head, opening
 
 
 def feed(
@@ -242,7 +228,7 @@ def test_trailing_data_is_kept_in_order() -> None:
 
 
 def test_nothing_is_read_after_the_answer() -> None:
-    handshake, _ = feed([head("GET / HTTP/1.1", *OPENING)])
+    handshake, _ = feed([opening()])
     handshake.accept()
     assert handshake.receive_data(b"GET / HTTP/1.1\r\n") is None
     assert handshake.trailing_data == b""
@@ -252,7 +238,7 @@ def test_nothing_is_read_after_the_answer() -> None:
 
 
 def test_accept() -> None:
-    handshake, _ = feed([head("GET / HTTP/1.1", *OPENING)])
+    handshake, _ = feed([opening()])
     data, extensions = handshake.accept(headers=[("Set-Cookie", "a=b")])
     lines = data.decode().split("\r\n")
     assert lines[0] == "HTTP/1.1 101 Switching Protocols"
@@ -270,7 +256,7 @@ def test_accept() -> None:
 
 def test_server_field() -> None:
     handshake = ServerHandshake(Limits(), server_header="test/1")
-    handshake.receive_data(head("GET / HTTP/1.1", *OPENING))
+    handshake.receive_data(opening())
     data, _ = handshake.accept()
     assert b"\r\nServer: test/1\r\n" in data
 
@@ -302,7 +288,7 @@ def test_accept_refuses_what_does_not_open_a_websocket() -> None:
 
 @pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding", "Sec-WebSocket-Accept"])
 def test_accept_sets_its_own_fields(name: str) -> None:
-    handshake, _ = feed([head("GET / HTTP/1.1", *OPENING)])
+    handshake, _ = feed([opening()])
     with pytest.raises(UsageError):
         handshake.accept(headers=[(name, "5")])
 
@@ -392,16 +378,6 @@ def test_respond_refuses_what_is_no_answer(response: Response) -> None:
 # The two functions beside the class
 
 
-def opening(**changes: str | list[str] | None) -> bytes:
-    """The head that opens a WebSocket, with fields replaced, repeated (a list) or left out."""
-    named = {name.replace("-", "_").lower(): (name, [value]) for name, value in OPENING}
-    for key, change in changes.items():
-        name, _ = named.get(key, (key.replace("_", "-"), []))
-        named[key] = (name, change if isinstance(change, list) else [change] if change else [])
-    fields = [(name, value) for name, values in named.values() for value in values]
-    return head("GET / HTTP/1.1", *fields)
-
-
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -415,8 +391,8 @@ def opening(**changes: str | list[str] | None) -> bytes:
         (opening(connection="notupgrade"), 400),
         (opening(connection="Upgrade x"), 400),
         (opening(sec_websocket_key=None), 400),
-        (opening(sec_websocket_key=[KEY, KEY]), 400),
-        (opening(sec_websocket_key=KEY[:-1]), 400),
+        (opening(sec_websocket_key=[NONCE, NONCE]), 400),
+        (opening(sec_websocket_key=NONCE[:-1]), 400),
         (opening(sec_websocket_version=None), 400),
         (opening(sec_websocket_version=["13", "13"]), 400),
         (opening(sec_websocket_version="14"), 426),
@@ -438,10 +414,10 @@ def test_upgrade_request_has_no_body() -> None:
     assert refused(opening(content_length="5") + b"Hello") == 400
     assert refused(opening(transfer_encoding="chunked") + b"0\r\n\r\n") == 400
     _, request = receive(opening(content_length="0"))
-    assert validate(request) == KEY.encode()
+    assert validate(request) == NONCE.encode()
 
 
 def test_validate_and_offered_subprotocols_judge_a_request() -> None:
     _, request = receive(opening(sec_websocket_protocol=["a, b", "c"]))
-    assert validate(request) == KEY.encode()
+    assert validate(request) == NONCE.encode()
     assert offered_subprotocols(request) == ["a", "b", "c"]
