@@ -128,6 +128,9 @@ class ServerHandshake:
             self._check_framing(head, headers)
             request = self._make_request(line, headers)
             self._request = request
+            # A request without a body ends here, and has nothing to continue with.
+            if self._http.next_event() is h11.NEED_DATA and request.wants_websocket:
+                raise HandshakeError("an upgrade request has no body", HTTPStatus.BAD_REQUEST)
             if self._http.they_are_waiting_for_100_continue:
                 self._to_send = (
                     self._http.send(
@@ -135,9 +138,6 @@ class ServerHandshake:
                     )
                     or b""
                 )
-            # A request without a body ends here.
-            if self._http.next_event() is h11.NEED_DATA and request.wants_websocket:
-                raise HandshakeError("an upgrade request has no body", HTTPStatus.BAD_REQUEST)
         except h11.RemoteProtocolError as error:
             raise HandshakeError(str(error), error.error_status_hint) from error
         return request, rest
