@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CI = os.environ.get("CI", "").lower() == "true"
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and every server that they
+# start inherits that: it could not be ended as a user would.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A deadline would make a test's verdict depend on the machine's load.
 hypothesis.settings.register_profile("default", deadline=None)
