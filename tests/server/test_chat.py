@@ -357,3 +357,26 @@ async def test_a_websocket_elsewhere_is_not_found() -> None:
         with pytest.raises(rfc6455.HandshakeError) as caught:
             await rfc6455.connect(f"ws://{address}/nowhere")
         assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+@async_test
+async def test_a_message_has_a_largest_size(excess: int) -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        command = '{"type": "send", "room": "lobby", "text": "%s"}'
+        text = "x" * (65536 + excess - len(command % ""))
+        await ann.websocket.send(command % text)
+        if excess == 0:
+            assert (await ann.answer(None))["code"] == "too_long"
+            return
+        with pytest.raises(rfc6455.ConnectionClosedError) as caught:
+            await ann.answer(None)
+        assert caught.value.code == 1009
+
+
+@async_test
+async def test_there_are_no_more_connections_than_allowed() -> None:
+    async with running(max_connections=2) as address, client(address), client(address):
+        with pytest.raises(rfc6455.HandshakeError) as caught:
+            await rfc6455.connect(f"ws://{address}/ws")
+        assert caught.value.status == 503
