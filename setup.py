@@ -25,4 +25,5 @@ setup(
     packages=[*find_packages(include=["rfc6455", "rfc6455.*"]), *chat],
     package_dir={"rfc6455_chat": "server"},
     ext_modules=[native],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

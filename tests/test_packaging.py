@@ -5,6 +5,7 @@ The wheel is built from a copy of the sources, installed beside nothing, and use
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,30 +23,46 @@ SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "rfc6455", "ser
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this checkout."""
-    sources = tmp_path_factory.mktemp("sources")
+def build(sources: Path, **environment: str) -> Path:
+    """Builds a wheel of this checkout, from a copy in ``sources``."""
+    sources.mkdir(exist_ok=True)
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
+            ignore = shutil.ignore_patterns("__pycache__", "*.so")
             shutil.copytree(ROOT / name, sources / name, ignore=ignore)
         else:
             shutil.copy(ROOT / name, sources / name)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
-    built = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
+    built = subprocess.run(
+        command,
+        cwd=sources,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = (sources / "dist").glob("*.whl")
     return path
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder into which the wheel is installed, without its dependencies."""
-    target = tmp_path_factory.mktemp("installed")
+def install(wheel: Path, target: Path) -> Path:
+    """Installs a wheel into a folder, without its dependencies."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*command, "--target", str(target), str(wheel)], check=True)
     return target
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout."""
+    return build(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which that wheel is installed."""
+    return install(wheel, tmp_path_factory.mktemp("installed"))
 
 
 def python(installed: Path, code: str) -> str:
@@ -71,13 +88,24 @@ def test_every_module_and_data_file_is_in_it(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, package in (("rfc6455", "rfc6455"), ("server", "rfc6455_chat")):
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and path.suffix not in {".c", ".pyc", ".so"}:
                 assert f"{package}/{path.relative_to(ROOT / folder).as_posix()}" in names
 
 
 def test_installed_modules_are_those_of_the_wheel(installed: Path) -> None:
     code = "import rfc6455, rfc6455_chat.app as chat; print(rfc6455.__file__, chat.__file__)"
     assert all(Path(path).is_relative_to(installed) for path in python(installed, code).split())
+
+
+def test_without_a_compiler_the_library_is_pure_python(tmp_path: Path) -> None:
+    wheel = build(tmp_path / "sources", CC="false")
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    installed = install(wheel, tmp_path / "installed")
+    assert python(installed, "import rfc6455; print(rfc6455.implementation)") == "python"
+
+
+def test_one_wheel_serves_all_versions_of_python(wheel: Path) -> None:
+    assert "-cp311-abi3-" in wheel.name
 
 
 def test_commands_start(installed: Path) -> None:
