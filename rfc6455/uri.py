@@ -25,7 +25,9 @@ URI: Final = re.compile(
     r"(?:\?(?P<query>[^#]*))?",
 )
 CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff]")
-ASCII_HOST: Final = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+")
+ASCII_HOST: Final = re.compile(
+    r"\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+"
+)
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 PORTS: Final = range(1, 0x10000)
 

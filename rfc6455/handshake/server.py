@@ -70,6 +70,7 @@ class ServerHandshake:
         self._server_header = server_header
         self._head = HeadReader(limits)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 30)
+        self._is_head = False
         self._request: Request | None = None
         self._body = bytearray()
         self._to_send = b""
@@ -116,6 +117,7 @@ class ServerHandshake:
         line = REQUEST_LINE.fullmatch(head[: head.index(b"\r\n")])
         if line is None:
             raise HandshakeError("malformed request line", HTTPStatus.BAD_REQUEST)
+        self._is_head = line["method"] == b"HEAD"
         if line["version"] not in (b"1.1", b"1.0"):
             raise HandshakeError(
                 "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
@@ -282,7 +284,9 @@ class ServerHandshake:
         head = self._http.send(
             h11.Response(status_code=response.status, headers=headers.items(), reason=reason)
         )
-        has_body = response.body and not (self._request and self._request.method == "HEAD")
+        # RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send
+        # content in the response."
+        has_body = response.body and not self._is_head
         body = self._http.send(h11.Data(data=response.body)) if has_body else b""
         return (head or b"") + (body or b"")
 
