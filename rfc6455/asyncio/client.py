@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..connection import Connection, Role
 from ..errors import HandshakeError
@@ -81,18 +81,16 @@ class connect:
     async def _connect(self) -> WebSocket:
         loop = asyncio.get_running_loop()
         uri = self._uri
-        async with asyncio.timeout(self._limits.open_timeout):
-            transport, opening = await loop.create_connection(
-                lambda: _Opening(self._handshake, self._limits, loop),
-                uri.host,
-                uri.port,
-                ssl=self._tls(uri),
-            )
-            try:
+        opening = _Opening(self._handshake, self._limits, loop)
+        try:
+            async with asyncio.timeout(self._limits.open_timeout):
+                await loop.create_connection(
+                    lambda: opening, uri.host, uri.port, ssl=self._tls(uri)
+                )
                 return await opening.websocket
-            except BaseException:
-                transport.abort()
-                raise
+        except BaseException:
+            opening.abandon()
+            raise
 
     def _tls(self, uri: WebSocketURI) -> ssl_module.SSLContext | None:
         if not uri.secure:
@@ -109,13 +107,12 @@ class _Opening(asyncio.Protocol):
         self._handshake = handshake
         self._limits = limits
         self._loop = loop
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._transport: asyncio.Transport | None = None
         self.websocket: asyncio.Future[WebSocket] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._handshake.request_data())
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._handshake.request_data())
 
     def data_received(self, data: bytes) -> None:
         if self.websocket.done():
@@ -143,6 +140,13 @@ class _Opening(asyncio.Protocol):
         if not self.websocket.done():
             self.websocket.set_exception(exc or ConnectionResetError("connection lost"))
 
+    def abandon(self) -> None:
+        """Drops the connection; nobody waits for it any more."""
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.websocket.cancel() and not self.websocket.cancelled():
+            self.websocket.exception()
+
     def _finish(self, response: Response) -> None:
         if response.status != 101:
             self.websocket.set_exception(
@@ -153,6 +157,7 @@ class _Opening(asyncio.Protocol):
                 )
             )
             return
+        assert self._transport is not None
         handshake = self._handshake
         core = Connection(
             Role.CLIENT,

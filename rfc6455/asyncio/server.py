@@ -13,15 +13,16 @@ import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast
 
-from ..close import CloseCode
+from ..close import Close, CloseCode
 from ..connection import Connection, Role
-from ..errors import ConnectionClosed, HandshakeError
+from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..handshake import ServerHandshake, offered_subprotocols, validate
 from ..http import Request, Response, error_response
 from ..limits import Limits
+from ..state import State
 from ..version import __version__
 from .connection import WebSocket
 
@@ -122,7 +123,8 @@ class Server:
         self._connections: set[WebSocket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._closed: asyncio.Event = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._vacant = asyncio.Event()
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -158,7 +160,14 @@ class Server:
         Args:
             code: the close code; 1001 says that the server goes away.
             reason: the close reason.
+
+        Raises:
+            UsageError: the code must not travel, or the reason is too long. Nothing has changed.
         """
+        try:
+            Close(code, reason).payload()
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         if self._closing:
             return
         self._closing = True
@@ -177,8 +186,9 @@ class Server:
         """
         await self._closed.wait()
         timeout = self.limits.close_timeout
-        while self._connections:
-            await asyncio.wait([asyncio.ensure_future(w.wait_closed()) for w in self._connections])
+        while self._openings or self._connections:
+            self._vacant.clear()
+            await self._vacant.wait()
         tasks = self._tasks - {asyncio.current_task()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout)
@@ -206,6 +216,16 @@ class Server:
             and len(self._connections) + len(self._openings) > self.max_connections
         )
 
+    def _opened(self, opening: _Opening, websocket: WebSocket) -> None:
+        self._openings.discard(opening)
+        self._connections.add(websocket)
+
+    def _left(self, member: _Opening | WebSocket) -> None:
+        self._openings.discard(cast("_Opening", member))
+        self._connections.discard(cast("WebSocket", member))
+        if not self._openings and not self._connections:
+            self._vacant.set()
+
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
@@ -217,10 +237,12 @@ class Server:
             await self.handler(websocket)
         except ConnectionClosed:
             pass
-        except asyncio.CancelledError:
-            websocket.abort()
+        except (KeyboardInterrupt, SystemExit):
             raise
-        except Exception:
+        except BaseException:
+            if _is_cancelled():
+                websocket.abort()
+                raise
             logger.exception("handler failed")
             await websocket.close(CloseCode.INTERNAL_ERROR)
             return
@@ -238,16 +260,18 @@ class _Opening(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._answered = False
+        self._peer_eof = False
         self._discarded = 0
+        # The clock runs from here on: `connection_made` comes after TLS's own handshake.
+        self._accepted_at = loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._server._openings.add(self)
         if self._server._is_full() or self._server._closing:
             self.refuse(Response.text("too many connections\n", HTTPStatus.SERVICE_UNAVAILABLE))
-        else:
-            self._set_timer(self._server.limits.open_timeout, self._timed_out)
+        elif (timeout := self._server.limits.open_timeout) is not None:
+            self._timer = self._loop.call_at(self._accepted_at + timeout, self._timed_out)
 
     def data_received(self, data: bytes) -> None:
         if self._answered:
@@ -268,6 +292,7 @@ class _Opening(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
+        self._peer_eof = True
         # A client that has asked and closed its side may still read the answer; over TLS it cannot.
         return (
             self._task is not None
@@ -276,7 +301,8 @@ class _Opening(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
+        self._cancel_timer()
+        self._server._left(self)
         if self._task is not None and not self._answered:
             self._task.cancel()
 
@@ -290,12 +316,18 @@ class _Opening(asyncio.Protocol):
         except HandshakeError as error:
             logger.info("opening handshake failed: %s", ascii(str(error)))
             self.refuse(error_response(error))
-            return
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            if _is_cancelled():
+                raise
             logger.exception("opening handshake failed")
-            self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
-            return
-        await self._server._run(websocket)
+            if self._handshake.state is State.CONNECTING:
+                self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
+            else:
+                self._transport.abort()
+        else:
+            await self._server._run(websocket)
 
     async def _process(self, request: Request) -> Response | None:
         if self._server.process_request is None:
@@ -324,11 +356,11 @@ class _Opening(asyncio.Protocol):
             self._loop,
             request=request,
             subprotocol=subprotocol,
-            on_lost=server._connections.discard,
+            on_lost=server._left,
         )
         self._answered = True
-        self._forget()
-        server._connections.add(websocket)
+        self._cancel_timer()
+        server._opened(self, websocket)
         self._transport.write(answer)
         self._transport.set_protocol(websocket)
         if self._handshake.trailing_data:
@@ -338,24 +370,31 @@ class _Opening(asyncio.Protocol):
                 and not websocket._reading_paused
             ):
                 self._transport.resume_reading()
+        if self._peer_eof and not websocket.eof_received():
+            self._transport.close()
         return websocket
 
     def refuse(self, response: Response) -> None:
         """Answers with plain HTTP, and ends the connection once the client has read it."""
         if self._answered:
             return
+        answer = self._handshake.respond(response)
         self._answered = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
+        self._cancel_timer()
         transport = self._transport
-        if not transport.is_closing():
-            transport.write(self._handshake.respond(response))
-            # To close with unread bytes in the socket resets TCP, and the answer may be lost.
-            if transport.can_write_eof():
-                transport.write_eof()
-                self._set_timer(self._server.limits.close_timeout, transport.abort)
-            else:
-                transport.close()
+        if transport.is_closing():
+            return
+        transport.write(answer)
+        # To close with unread bytes in the socket resets TCP, and the answer may be lost.
+        if self._peer_eof or not transport.can_write_eof():
+            transport.close()
+        else:
+            transport.write_eof()
+            transport.resume_reading()
+        if (timeout := self._server.limits.close_timeout) is not None:
+            self._timer = self._loop.call_later(timeout, transport.abort)
 
     def _timed_out(self) -> None:
         if self._task is None:
@@ -369,15 +408,15 @@ class _Opening(asyncio.Protocol):
         if limit is not None and self._discarded > limit:
             self._transport.abort()
 
-    def _set_timer(self, timeout: float | None, callback: Callable[[], None]) -> None:
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if timeout is None else self._loop.call_later(timeout, callback)
 
-    def _forget(self) -> None:
-        self._server._openings.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants this task to stop; else a CancelledError only passes through it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _default_max_connections() -> int | None:
