@@ -41,6 +41,7 @@ class WebSocket(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_busy",
+        "_close_written",
         "_closed_waiter",
         "_closing",
         "_collected",
@@ -95,6 +96,7 @@ class WebSocket(asyncio.Protocol):
         self._reading_paused = False
         self._peer_eof = False
         self._closing = False
+        self._close_written = False
         self._collected = 0
         self._flush_scheduled = False
         self._write_paused = False
@@ -429,8 +431,13 @@ class WebSocket(asyncio.Protocol):
     # Closing and time
 
     def _after_closing_step(self) -> None:
-        # Our Close goes out behind whatever waits: this is the last chance.
-        self._write()
+        # Our Close goes out behind whatever waits, even when writing is held up: there may be no
+        # other chance. What comes after it, which is Pongs, waits its turn.
+        if not self._close_written:
+            self._close_written = self._core.close_sent is not None
+            self._write()
+        else:
+            self._flush()
         action = self._core.transport_action
         transport = self._transport
         if action is TransportAction.ABORT:

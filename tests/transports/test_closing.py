@@ -307,6 +307,23 @@ async def test_the_echo_is_written_although_writing_is_held_up(role: Role) -> No
 
 
 @virtual_time
+async def test_pings_behind_our_close_cost_no_memory_while_writing_is_held_up() -> None:
+    websocket, transport = make_websocket()
+    transport.congested = True
+    await websocket.send(bytes(70_000))
+    closing = asyncio.create_task(websocket.close())
+    await settle()
+    for number in range(1000):
+        transport.feed(ping(b"%d" % number))
+    assert [frame.opcode for frame in transport.frames] == [Opcode.BINARY, Opcode.CLOSE]
+    transport.flow()
+    assert [frame.payload for frame in transport.frames[2:]] == [b"0", b"999"]
+    transport.feed(close())
+    transport.feed_eof()
+    await closing
+
+
+@virtual_time
 async def test_replies_that_wait_for_the_network_leave_before_the_echo() -> None:
     websocket, transport = make_websocket()
     transport.feed(text("a") + text("b") + text("c") + close(1000))
