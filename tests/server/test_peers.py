@@ -77,16 +77,7 @@ async def test_a_page_of_others_gets_a_safe_refusal() -> None:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize(
-    "event_loop",
-    [
-        "asyncio",
-        pytest.param(
-            "uvloop",
-            marks=pytest.mark.xfail(reason="rfc6455.asyncio demands asyncio's own transports"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @async_test
 async def test_the_process_tells_its_address_and_ends_gracefully(
