@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -25,9 +26,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from rfc6455 import implementation
+
 from .targets import CORPUS, TARGETS, Target
 
-WORK: Final = Path(__file__).parent / ".work"
+ROOT: Final = Path(__file__).parents[1]
+WORK: Final = ROOT / "fuzz" / ".work"
 EXECUTED: Final = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
 MOST_SECONDS_PER_INPUT: Final = 10
 MOST_MEMORY: Final = 1024
@@ -106,7 +110,8 @@ def _libfuzzer(target: Target, arguments: Sequence[str], folders: Sequence[Path]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
-        cwd=CORPUS.parents[1],
+        cwd=ROOT,
+        env=os.environ | ({"RFC6455_PURE": "1"} if target.pure else {}),
     )
     return process.stdout.decode(errors="backslashreplace")
 
@@ -151,6 +156,8 @@ def main(arguments: list[str] | None = None) -> int:
     if importlib.util.find_spec("atheris") is None:
         print("NOTHING WAS FUZZED: pip install -e '.[fuzz]' (atheris)", file=sys.stderr)
         return 1
+    if implementation != "native" and "twins" in (options.targets or TARGETS):
+        print("twins: THERE IS NO NATIVE TWIN, Python is compared with itself", file=sys.stderr)
     targets = [TARGETS[name] for name in options.targets or TARGETS]
     if options.merge:
         for target in targets:

@@ -27,11 +27,13 @@ class Target:
         name: of its module, and of its folder in the corpus.
         max_len: bytes of the longest input worth trying.
         instrument: modules and packages whose branches guide the fuzzer.
+        pure: whether the Python is what is fuzzed; it is the specification, and can be watched.
     """
 
     name: str
     max_len: int
     instrument: tuple[str, ...]
+    pure: bool = True
 
     def check(self) -> Callable[[bytes], None]:
         """Imports the target and returns its function."""
@@ -58,6 +60,7 @@ TARGETS: Final = {
         Target("frame", 160, ("rfc6455.frames",)),
         Target("frames_server", 400, FRAMES),
         Target("frames_client", 400, FRAMES),
+        Target("twins", 400, FRAMES, pure=False),
         Target("inflate", 400, (*FRAMES, "rfc6455.extensions")),
         Target("close", 140, ("rfc6455.close",)),
         Target("utf8", 64, ("rfc6455.utf8",)),
