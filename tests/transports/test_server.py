@@ -67,10 +67,12 @@ async def test_a_server_can_be_awaited_and_closed_by_hand() -> None:
     websocket = await rfc6455.connect(uri(server))
     await websocket.send("x")
     assert await websocket.recv() == "x"
+    receiver = asyncio.create_task(websocket.recv())
+    await asyncio.sleep(0)
     server.close()
     await server.wait_closed()
     with pytest.raises(ConnectionClosedOK):
-        await websocket.recv()
+        await receiver
     await websocket.wait_closed()
     assert websocket.close_code == 1001
 
