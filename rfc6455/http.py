@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from math import inf
 from typing import Final
 
 from .errors import HandshakeError
@@ -99,13 +100,13 @@ class HeadReader:
         """
         self._buffer += data
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
-            line = bytes(self._buffer[self._line_start : end + 1])
+            self._check_size(end, end + 1)
+            line = bytes(self._buffer[self._line_start : end])
             # RFC 9112 §2.2: a lone LF may be taken for the end of a line; two parsers that differ
             # in this are how requests get smuggled, so it is not.
-            if not line.endswith(b"\r\n"):
+            if not line.endswith(b"\r"):
                 raise HandshakeError("line ends without CRLF", HTTPStatus.BAD_REQUEST)
-            line = line[:-2]
-            self._check_size(len(line), end + 1)
+            line = line[:-1]
             self._line_start = self._searched = end + 1
             if line:
                 self._check_line(line)
@@ -119,19 +120,24 @@ class HeadReader:
                 self._line_start = self._searched = 0
                 self._lines = 0
         self._searched = len(self._buffer)
-        self._check_size(len(self._buffer) - self._line_start, len(self._buffer))
+        self._check_size(len(self._buffer), len(self._buffer))
         return None
 
-    def _check_size(self, line_size: int, head_size: int) -> None:
+    def _check_size(self, line_end: int, head_end: int) -> None:
+        # A CR may belong to the end of the line, which does not count.
+        line_end -= self._buffer.endswith(b"\r", 0, line_end)
         limits = self._limits
-        if self._lines == 0:
-            if exceeds(line_size, limits.max_request_line_size):
+        line_limit = limits.max_header_line_size if self._lines else limits.max_request_line_size
+        line_may_end = inf if line_limit is None else self._line_start + line_limit
+        head_may_end = inf if limits.max_head_size is None else limits.max_head_size
+        # Of two limits, the one that was passed first is told: reads may end anywhere.
+        if line_end > line_may_end < head_may_end:
+            if self._lines == 0:
                 raise HandshakeError("start line is too long", HTTPStatus.REQUEST_URI_TOO_LONG)
-        elif exceeds(line_size, limits.max_header_line_size):
             raise HandshakeError(
                 "header line is too long", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             )
-        if exceeds(head_size, limits.max_head_size):
+        if head_end > head_may_end:
             raise HandshakeError("head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _check_line(self, line: bytes) -> None:
