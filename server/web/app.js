@@ -52,10 +52,16 @@ function element(tag, className, text = "") {
   return node;
 }
 
+/** Errors that the page can explain better than the server, which does not see it. */
+const EXPLANATIONS = {
+  name_taken: "Somebody here already has this name. Choose another one.",
+  invalid_room: "A name has 1 to 64 letters, digits, dots, hyphens and underscores, and no spaces.",
+};
+
 /** What an error says, as a sentence for people. */
 function explain({ code, message }) {
-  if (code === "name_taken") return "Somebody here already has this name. Choose another one.";
-  return message.charAt(0).toLocaleUpperCase() + message.slice(1).replace(/\.?$/, ".");
+  const sentence = message.charAt(0).toLocaleUpperCase() + message.slice(1).replace(/\.?$/, ".");
+  return EXPLANATIONS[code] ?? sentence;
 }
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;

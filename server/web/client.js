@@ -149,10 +149,8 @@ export class Delivery {
 class Membership {
   /** True while the server counts us in on this connection. */
   entered = false;
-  /** The newest message seen, on this connection or one before. */
+  /** The newest message seen. */
   last = null;
-  /** The newest offset seen on this connection. */
-  offset = 0;
 
   /**
    * Choose what is new in a history, and remember its end.
@@ -164,7 +162,6 @@ class Membership {
     const last = this.last;
     const first = history[0];
     this.last = history.at(-1) ?? last;
-    this.offset = history.at(-1)?.offset ?? 0;
     if (last === null) return { messages: history, complete: !first || first.offset === 1 };
     const index = history.findIndex((message) => sameMessage(message, last));
     if (index >= 0) return { messages: history.slice(index + 1), complete: true };
@@ -214,8 +211,6 @@ export class ChatClient extends EventTarget {
   #commands = new Map();
   /** @type {Map<string, Membership>} */
   #memberships = new Map();
-  /** Messages that came between a join and its answer, by room. @type {Map<string, object[]>} */
-  #early = new Map();
   /** Deliveries that wait for a connection, oldest first. @type {Delivery[]} */
   #queue = [];
   /** Deliveries written to this connection whose own event has not come back. @type {Delivery[]} */
@@ -510,23 +505,13 @@ export class ChatClient extends EventTarget {
   // -- Rooms ----------------------------------------------------------------------------------
 
   async #enter(room, again) {
-    // The server lets us in before it reads the history: what is said meanwhile comes first.
-    this.#early.set(room, []);
-    const answer = await this.#request("join", { room }).catch((error) => {
-      this.#early.delete(room);
-      throw error;
-    });
-    const early = this.#early.get(room) ?? [];
-    this.#early.delete(room);
+    const answer = await this.#request("join", { room });
     if (again && !this.#memberships.has(room)) return this.#request("leave", { room });
     const membership = this.#memberships.get(room) ?? new Membership();
     this.#memberships.set(room, membership);
     membership.entered = true;
-    const told = answer.history.at(-1)?.offset ?? 0;
-    const news = membership.take([
-      ...answer.history,
-      ...early.filter(({ offset }) => offset > told),
-    ]);
+    // The answer's history ends where the room's messages begin to arrive.
+    const news = membership.take(answer.history);
     const messages = this.#reconcile(room, news.messages);
     const detail = { room, members: answer.members, messages, again, complete: news.complete };
     this.#emit("entered", detail);
@@ -678,11 +663,9 @@ export class ChatClient extends EventTarget {
   }
 
   #message(event) {
-    this.#early.get(event.room)?.push(event);
     const membership = this.#memberships.get(event.room);
-    if (!membership?.entered || event.offset <= membership.offset) return;
+    if (!membership?.entered) return;
     membership.last = event;
-    membership.offset = event.offset;
     this.#emit("message", this.#withDelivery(event, "room"));
   }
 

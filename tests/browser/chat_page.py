@@ -83,9 +83,9 @@ class ChatPage:
 
     def open(self, url: str) -> None:
         """Open the page as somebody who has never been here."""
+        storage = {"origin": url, "storageTypes": "local_storage"}
+        self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", storage)
         self.driver.get(url)
-        self.driver.execute_script("localStorage.clear()")
-        self.driver.refresh()
 
     def sign_in(self, name: str) -> None:
         """Fill in the first form and wait for the lobby."""

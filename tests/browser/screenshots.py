@@ -28,6 +28,7 @@ TALK = (
     (0, "That is the jitter doing its job. Notes are at https://datatracker.ietf.org/doc/rfc6455/"),
     (2, "Good morning, both. Can we look at the close codes in #protocol after lunch?"),
     (0, "Yes. I will bring the trace with the 1006s."),
+    (1, "The one from Tuesday, please. It has the half-open ones too."),
 )
 
 
@@ -82,19 +83,22 @@ def main(folder: Path, url: str | None = None) -> None:
         pages = [ChatPage(driver) for driver in drivers]
         for page in pages:
             use_screen(page.driver, DESKTOP)
+            # A still picture: no caret, no drawer on its way, and the same clock for everybody.
+            use_media(page.driver, prefers_reduced_motion="reduce")
+            page.driver.execute_cdp_cmd("Emulation.setLocaleOverride", {"locale": "en-GB"})
+            page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
             page.open(url)
         ada = pages[0]
         capture(ada.driver, folder / "chat-join.png")
         talk(pages)
         capture(ada.driver, folder / "chat.png")
-        use_media(ada.driver, prefers_color_scheme="dark")
+        use_media(ada.driver, prefers_reduced_motion="reduce", prefers_color_scheme="dark")
         capture(ada.driver, folder / "chat-dark.png")
-        use_media(ada.driver)
+        use_media(ada.driver, prefers_reduced_motion="reduce")
         use_screen(ada.driver, PHONE, phone=True)
         capture(ada.driver, folder / "chat-phone.png")
         ada.click("#open-sidebar")
         ada.wait(lambda: ada.focused() == "Close the list of conversations", "the drawer")
-        use_media(ada.driver, prefers_reduced_motion="reduce")
         capture(ada.driver, folder / "chat-phone-rooms.png")
 
 

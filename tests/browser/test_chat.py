@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chat_page import ChatPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.browser
 
@@ -188,8 +193,8 @@ def test_a_taken_name_is_refused_and_another_accepted(pages: Pair) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 65, "left\u202eright"])
-def test_an_invalid_name_is_refused_with_a_reason(pages: Pair, name: str) -> None:
-    ada, _ = pages
+def test_an_invalid_name_is_refused_with_a_reason(visit: Callable[[], ChatPage], name: str) -> None:
+    ada = visit()
     ada.submit_name(name)
     ada.wait(
         lambda: ada.find("#sign-in-message").get_attribute("data-tone") == "error", "a refusal"

@@ -9,7 +9,9 @@ import pytest
 from tests.browser.chromium import console_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from selenium.webdriver import Chrome
 
     from tests.browser.chat_page import ChatPage
     from tests.browser.chat_server import ChatServer
@@ -18,14 +20,16 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def stoppable(server: ChatServer, pages: tuple[ChatPage, ChatPage]) -> Iterator[ChatServer]:
+def stoppable(
+    server: ChatServer, browsers: tuple[Chrome, Chrome], visit: object
+) -> Iterator[ChatServer]:
     """The server, which runs again at the end whatever the test did."""
     yield server
     server.stop()
     server.start()
-    for page in pages:
+    for driver in browsers:
         # Without a server a browser complains about each attempt, and about nothing else.
-        errors = console_errors(page.driver)
+        errors = console_errors(driver)
         assert [error for error in errors if "WebSocket connection to" not in error] == []
 
 
@@ -76,10 +80,8 @@ def test_trying_now_does_not_wait_for_the_countdown(stoppable: ChatServer, ada: 
     ada.wait_status("online")
 
 
-def test_joining_waits_for_the_server(
-    stoppable: ChatServer, pages: tuple[ChatPage, ChatPage]
-) -> None:
-    ada, _ = pages
+def test_joining_waits_for_the_server(stoppable: ChatServer, visit: Callable[[], ChatPage]) -> None:
+    ada = visit()
     stoppable.stop()
     ada.submit_name("Ada")
     ada.wait(lambda: "cannot be reached" in ada.texts("#sign-in-message")[0], "word of the failure")

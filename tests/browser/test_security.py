@@ -19,6 +19,8 @@ from tests.browser.chromium import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.browser.chat_page import ChatPage
 
 pytestmark = pytest.mark.browser
@@ -149,8 +151,8 @@ window.WebSocket = class {
 """
 
 
-def test_a_hostile_server_runs_nothing(pages: tuple[ChatPage, ChatPage]) -> None:
-    ada, _ = pages
+def test_a_hostile_server_runs_nothing(visit: Callable[[], ChatPage]) -> None:
+    ada = visit()
     key = on_new_document(ada.driver, HOSTILE_SERVER % json.dumps(HOSTILE))
     try:
         ada.driver.refresh()
