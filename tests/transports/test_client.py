@@ -142,6 +142,7 @@ def test_arguments_that_may_not_stand_in_a_request_are_refused(options: dict[str
 # The server cannot be reached, or refuses
 
 
+@pytest.mark.clause("W021", party="client")
 @on_each_loop
 async def test_nobody_listens() -> None:
     with socket.socket() as sock:
@@ -162,6 +163,7 @@ async def test_another_status_is_an_error_that_tells_it(status: int) -> None:
     assert ("Location", "/else") in caught.value.headers
 
 
+@pytest.mark.clause("W076", "W232")
 @on_each_loop
 async def test_our_own_server_refuses() -> None:
     async with serving(lambda websocket: websocket.close(), origins=["https://a"]) as server:

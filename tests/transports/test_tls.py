@@ -47,6 +47,7 @@ async def dial_tls(server: rfc6455.Server, context: ssl.SSLContext) -> RawPeer:
     return RawPeer(*await asyncio.open_connection(host, port, ssl=context))
 
 
+@pytest.mark.clause("W022", "W024", "W072", "W237")
 @on_each_loop
 async def test_messages_of_all_sizes_are_echoed(tls: TLS) -> None:
     async with (
@@ -149,6 +150,7 @@ async def test_a_slow_reader_makes_send_wait(tls: TLS) -> None:
 # Certificates
 
 
+@pytest.mark.clause("W023", party="client")
 @on_each_loop
 async def test_an_unknown_certificate_is_refused_by_default(tls: TLS) -> None:
     async with serving(echo, ssl=tls.server) as server:
@@ -166,6 +168,7 @@ async def test_a_certificate_for_another_name_is_refused(tls: TLS) -> None:
             await rfc6455.connect(f"wss://127.0.0.2:{port}/", ssl=tls.client)
 
 
+@pytest.mark.clause("W025", party="client")
 @real_time
 async def test_the_name_is_sent_to_the_server(tls: TLS) -> None:
     names: list[Any] = []
@@ -180,6 +183,7 @@ async def test_the_name_is_sent_to_the_server(tls: TLS) -> None:
 # Who does not speak TLS
 
 
+@pytest.mark.clause("W072", "W201", party="server")
 @pytest.mark.parametrize("data", [REQUEST, b"\x16\x03\x01", b"", b"\x00" * 1000])
 @virtual_time
 async def test_a_client_that_does_not_finish_the_handshake_is_dropped_in_time(
