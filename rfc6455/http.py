@@ -17,7 +17,14 @@ from .errors import HandshakeError
 from .headers import Headers, HeadersLike, parse_upgrade
 from .limits import Limits
 
-__all__ = ["HeadReader", "Request", "Response", "error_response", "exceeds"]
+__all__ = [
+    "HeadReader",
+    "Request",
+    "Response",
+    "error_response",
+    "exceeds",
+    "max_incomplete_size",
+]
 
 FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -155,6 +162,14 @@ class HeadReader:
 def exceeds(value: int, limit: int | None) -> bool:
     """Tells whether the value is over a limit that may be off."""
     return limit is not None and value > limit
+
+
+def max_incomplete_size(limits: Limits) -> int:
+    """Returns how much h11 may keep of what is unfinished in a body, in bytes.
+
+    It gets whole heads; what is left for it to collect are the lines around chunks, and trailers.
+    """
+    return 1 << 30 if limits.max_head_size is None else limits.max_head_size
 
 
 def error_response(error: HandshakeError) -> Response:

@@ -288,7 +288,7 @@ class _Opening(asyncio.Protocol):
             self._transport.write(interim)
         if request is not None:
             self._task = self._server._spawn(self._answer(request))
-        elif len(handshake.trailing_data) > MAX_EARLY_DATA:
+        if len(handshake.trailing_data) > MAX_EARLY_DATA:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:

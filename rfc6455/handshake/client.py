@@ -23,7 +23,7 @@ from ..headers import (
     parse_extensions,
     parse_tokens,
 )
-from ..http import HeadReader, Response, exceeds
+from ..http import HeadReader, Response, exceeds, max_incomplete_size
 from ..limits import Limits
 from ..state import State, Trigger, transition
 from ..uri import WebSocketURI
@@ -108,7 +108,9 @@ class ClientHandshake:
         self._request_headers = Headers([*fields, *more])
         self._resource_name = uri.resource_name
         self._head = HeadReader(self._limits)
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 30)
+        self._http = h11.Connection(
+            h11.CLIENT, max_incomplete_event_size=max_incomplete_size(self._limits)
+        )
         self._interim = 0
         self._refusal: Response | None = None
         self._body = bytearray()

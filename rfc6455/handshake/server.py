@@ -25,7 +25,7 @@ from ..headers import (
     parse_extensions,
     parse_tokens,
 )
-from ..http import HeadReader, Request, Response, exceeds
+from ..http import HeadReader, Request, Response, exceeds, max_incomplete_size
 from ..limits import Limits
 from ..state import State, Trigger, transition
 from .nonce import VERSION, accept_key
@@ -69,7 +69,9 @@ class ServerHandshake:
         self._limits = limits
         self._server_header = server_header
         self._head = HeadReader(limits)
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 30)
+        self._http = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=max_incomplete_size(limits)
+        )
         self._is_head = False
         self._request: Request | None = None
         self._body = bytearray()
