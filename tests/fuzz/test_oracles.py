@@ -13,8 +13,9 @@ import pytest
 import rfc6455
 from fuzz.oracles import Violation, outcome, pieces, retained
 from fuzz.targets import TARGETS, _frames
-from rfc6455 import CloseCode, Event, Fault, ProtocolError
+from rfc6455 import CloseCode, Connection, Event, Fault, ProtocolError
 from rfc6455.codec import Decoder
+from rfc6455.frames import Opcode
 
 
 def found_by(target: str) -> Exception:
@@ -106,6 +107,70 @@ def test_planted_bug_in_a_decoder_is_found(
     error = found_by(target)
     assert message in str(error)
     assert isinstance(error, IndexError if bug is Raises else Violation)
+
+
+class LosesAMessage(Connection):
+    def send_text(self, text: str, *, final: bool = True, compress: bool | None = None) -> None:
+        if text != "Hi":
+            super().send_text(text, final=final, compress=compress)
+
+
+class ClosesTwice(Connection):
+    def close(self, *arguments: Any) -> None:
+        super().close(*arguments)
+        self._send_frame(Opcode.CLOSE, b"")
+
+
+class SaysItTwice(Connection):
+    def data_to_send(self) -> bytes:
+        return super().data_to_send() or b"\x8a\x00"
+
+
+class NeverEnds(Connection):
+    def next_deadline(self) -> float | None:
+        return None
+
+
+class EndsTwice(Connection):
+    def receive_eof(self) -> list[Event]:
+        return super().receive_eof() or [rfc6455.Closed(1006, "", False)]
+
+
+class Forgets(Connection):
+    def answer_close(self, now: float = 0.0) -> None:
+        raise KeyError(self.state)
+
+
+@pytest.mark.parametrize(
+    ("bug", "message"),
+    [
+        (LosesAMessage, "something else was sent"),
+        (ClosesTwice, "after our Close"),
+        (SaysItTwice, "something twice"),
+        (NeverEnds, "time does not end it"),
+        (EndsTwice, "an event after the last"),
+        (Forgets, "State."),
+    ],
+)
+def test_planted_bug_in_a_connection_is_found(
+    bug: type[Connection], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TARGETS["connection"].check()
+    monkeypatch.setattr("fuzz.targets.connection.Connection", bug)
+    assert message in str(found_by("connection"))
+
+
+def test_twin_that_reads_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    TARGETS["twins"].check()
+    monkeypatch.setattr("rfc6455.codec.Decoder", LosesWhatIsCut)
+    assert "the twins differ" in str(found_by("twins"))
+
+
+def test_twin_that_writes_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    TARGETS["twins"].check()
+    encode = rfc6455.codec.encode
+    monkeypatch.setattr("rfc6455.codec.encode", lambda *a, **k: encode(*a, **{**k, "fin": True}))
+    assert "different frames" in str(found_by("twins"))
 
 
 def replaced(target: str, name: str) -> tuple[str, Callable[..., Any]]:
