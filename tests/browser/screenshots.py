@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TALK = (
     (1, "Morning! Did the long-poll fallback go out?"),
     (0, "Last night. One socket per tab now, and the proxy finally forwards Upgrade."),
-    (0, "Idle memory per connection is down to 9 KiB."),
+    (0, "The fallback page is gone for good."),
     (1, "Nice. I restarted the staging server twice to see what happens."),
     (1, "Every page came back by itself within two seconds and nothing was sent twice."),
     (0, "That is the jitter doing its job. Notes are at https://datatracker.ietf.org/doc/rfc6455/"),
