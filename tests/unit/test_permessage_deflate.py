@@ -542,6 +542,13 @@ def test_history_across_bfinal_is_as_long_as_the_window(library: ModuleType) -> 
     stored = BlockWriter().stored(old).stored(b"", final=True).octets()
     payload = stored + BlockWriter().begin().match(258, 512).end().message()
     assert decode(extension, payload) == old + old[-512:-254]
+    # Of several messages, too.
+    pieces = [random.Random(2).randbytes(size) for size in (100, 311, 1, 100, 200, 1)]
+    for piece in pieces:
+        assert decode(extension, BlockWriter().stored(piece).message()) == piece
+    payload = BlockWriter().stored(b"", final=True).octets()
+    payload += BlockWriter().begin().match(3, 512).end().message()
+    assert decode(extension, payload) == b"".join(pieces)[-512:-509]
 
 
 @each_library
