@@ -517,6 +517,31 @@ def messages_of(connection: Connection, chunks: list[bytes]) -> list[Event]:
     return [event for event in events if isinstance(event, str | bytes)]
 
 
+def test_library_that_has_nothing_to_say_of_nothing_gets_its_empty_block() -> None:
+    # zlib's deflate() gives nothing when it is flushed twice; RFC 7692 §7.2.3.6 tells what to send.
+    class Taciturn:
+        def __init__(self, *arguments: Any) -> None:
+            self.compressor = zlib.compressobj(*arguments)
+
+        def compress(self, data: bytes) -> bytes:
+            return self.compressor.compress(data) if data else b""
+
+        def flush(self, mode: int) -> bytes:
+            return self.compressor.flush(mode)
+
+    library = unproven()
+    library.compressobj = Taciturn  # type: ignore[attr-defined]
+    extension = accept(PermessageDeflate(library=library))
+    receiver = accept(PermessageDeflate())
+    payload = extension.encode(b"Hello", final=False)
+    assert extension.encode(b"", final=False) == b""
+    payload += extension.encode(b"", final=True)
+    assert payload.endswith(TAIL + b"\x00")
+    for expected in (b"Hello", b"", b"Hello"):
+        assert decode(receiver, payload) == expected
+        payload = extension.encode(b"Hello" if expected == b"" else b"", final=True)
+
+
 # Decompression
 
 
