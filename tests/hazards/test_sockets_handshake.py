@@ -380,7 +380,7 @@ async def test_early_data_is_bounded_while_the_application_decides() -> None:
 async def test_a_megabyte_of_early_data_arrives_once_it_is_accepted() -> None:
     async def process_request(request: Request) -> None:
         # The client has sent more than is read.
-        while next(iter(server._openings))._transport.is_reading():
+        while next(iter(server._openings))._transport.is_reading():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     message = bytes(range(256)) * 4096
