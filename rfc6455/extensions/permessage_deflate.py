@@ -260,7 +260,9 @@ class _Deflate(Extension):
         try:
             message = self._inflate(payload, max_size)
         except self._settings.library.error as error:
-            raise _invalid("compressed message is not valid DEFLATE data") from error
+            # Without its traceback, which keeps what was inflated so far.
+            reason = "compressed message is not valid DEFLATE data"
+            raise _invalid(reason) from error.with_traceback(None)
         if final:
             self._is_empty = True
             self._final_blocks = 0

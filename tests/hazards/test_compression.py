@@ -270,9 +270,11 @@ def test_b1_peak_while_inflating_is_the_limit_and_some_steps() -> None:
 
 
 @both_roles
-def test_b1_bomb_leaves_nothing_of_its_size_behind(role: Role) -> None:
+@pytest.mark.parametrize("end", ["", "000000ffffffffffff"], ids=["too large", "invalid"])
+def test_b1_bomb_leaves_nothing_of_its_size_behind(role: Role, end: str) -> None:
     connection = Connection(role, extensions=[in_use(role)])
-    bomb = message(role, compressed(bytes(2 * MiB)))
+    payload = compressed(bytes(MiB if end else 2 * MiB)) + bytes.fromhex(end)
+    bomb = message(role, payload)
     gc.collect()
     tracemalloc.start()
     try:
@@ -435,12 +437,12 @@ MEMORY_OF_CONTEXTS = """
 import gc, json, random, tracemalloc
 from rfc6455 import Connection, PermessageDeflate, Role
 
-def per_connection(options, count=100):
+def per_connection(options, offer=(("client_max_window_bits", None),), count=100):
     message = random.Random(1).randbytes(40_000) + bytes(40_000)
     def make():
         extensions = []
         if options is not None:
-            _, extension = PermessageDeflate(**options).accept([("client_max_window_bits", None)])
+            _, extension = PermessageDeflate(**options).accept(offer)
             extensions.append(extension)
         return Connection(Role.SERVER, extensions=extensions)
     peer = PermessageDeflate(window_bits=(options or {}).get("peer_window_bits", 12))
@@ -472,6 +474,7 @@ window_15 = {"window_bits": 15, "peer_window_bits": 15, "memory_level": 8}
 print(json.dumps({
     "plain": per_connection(None),
     "default": per_connection({}),
+    "unlimited client": per_connection({}, offer=()),
     "window 15": per_connection(window_15),
     "no takeover": per_connection({"context_takeover": False, "peer_context_takeover": False}),
 }))
@@ -485,6 +488,8 @@ def test_b7_memory_per_connection_is_what_is_documented() -> None:
     assert found["default"][0] - plain_idle < KiB
     assert 32 * KiB < found["default"][1] - plain_used <= 64 * KiB
     assert found["no takeover"][1] - plain_used < KiB
+    # A client that cannot be asked for a smaller window.
+    assert 64 * KiB < found["unlimited client"][1] - plain_used <= 112 * KiB
     # What the defaults save.
     assert 256 * KiB < found["window 15"][1] - plain_used < 400 * KiB
 
