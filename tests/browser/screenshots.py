@@ -89,7 +89,6 @@ def main(folder: Path, url: str | None = None) -> None:
             page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
             page.open(url)
         ada = pages[0]
-        capture(ada.driver, folder / "chat-join.png")
         talk(pages)
         capture(ada.driver, folder / "chat.png")
         use_media(ada.driver, prefers_reduced_motion="reduce", prefers_color_scheme="dark")
@@ -97,9 +96,6 @@ def main(folder: Path, url: str | None = None) -> None:
         use_media(ada.driver, prefers_reduced_motion="reduce")
         use_screen(ada.driver, PHONE, phone=True)
         capture(ada.driver, folder / "chat-phone.png")
-        ada.click("#open-sidebar")
-        ada.wait(lambda: ada.focused() == "Close the list of conversations", "the drawer")
-        capture(ada.driver, folder / "chat-phone-rooms.png")
 
 
 if __name__ == "__main__":

@@ -257,6 +257,13 @@ def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> N
     ada.send("something new")
     grace.wait(lambda: grace.find("#to-newest").is_displayed(), "the button")
     assert grace.number("#scroller", "scrollTop") == 0
+    grace.open_entry("joined-rooms", "lobby")
+    grace.wait_room("lobby")
+    grace.open_entry("joined-rooms", "long")
+    grace.wait_room("long")
+    assert grace.number("#scroller", "scrollTop") == 0
+    ada.send("and newer")
+    grace.wait_shown("#to-newest")
     grace.click("#to-newest")
     grace.wait(lambda: distance() < 2, "the newest message in view")
     assert not grace.find("#to-newest").is_displayed()

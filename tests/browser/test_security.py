@@ -190,6 +190,13 @@ def test_the_policy_refuses_what_is_inline(ada: ChatPage) -> None:
     assert console_errors(ada.driver) != []
 
 
+TEXT_FITS = """
+return [...document.querySelectorAll(".text")].every(
+  (node) => node.scrollWidth <= node.clientWidth,
+);
+"""
+
+
 @pytest.mark.parametrize(
     "text",
     ["x" * 3000, "e" + "\u0301" * 600, ("a" + "\u0489" * 30) * 60, "\ufdfd" * 300, "_" * 3000],
@@ -221,6 +228,7 @@ def test_no_text_breaks_the_layout(ada_and_grace: tuple[ChatPage, ChatPage], tex
         )
         content = page.number("#scroller", "scrollWidth")
         assert content <= page.number("#scroller", "clientWidth")
+        assert page.driver.execute_script(TEXT_FITS)
         # What is painted outside of the message's own box is cut off.
         containment = page.find(".message .text").value_of_css_property("contain")
         assert containment == "paint"
