@@ -65,6 +65,11 @@ class MessageAssembler:
         self._utf8: Utf8Validator | None = None
         self._decoders: tuple[Extension, ...] = ()
 
+    def forget(self) -> None:
+        """Drops what has come of an unfinished message."""
+        self._control_payload = b""
+        self._clear()
+
     @property
     def in_message(self) -> bool:
         """Whether a message has begun and not ended."""
@@ -162,8 +167,9 @@ class MessageAssembler:
             raise _violation(str(error), "7.4") from error
 
     def _wire_limit(self, max_size: int) -> int:
-        # What cannot be compressed grows a little; what comes out is bounded by the decoder.
-        return max_size + max_size // 8 + 1024 if self._decoders else max_size
+        # What cannot be compressed grows a little, and so does each fragment that is flushed; what
+        # comes out is bounded by the decoder.
+        return max_size + max_size // 8 + 8 * self._fragments + 1024 if self._decoders else max_size
 
     def _too_big(self) -> ProtocolError:
         return ProtocolError(

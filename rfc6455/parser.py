@@ -83,7 +83,9 @@ class Decoder:
         try:
             self._parse(data, events)
         except ProtocolError as error:
-            events.append(Fault(error))
+            # Its traceback and its cause would keep alive what was received.
+            error.__cause__ = error.__context__ = None
+            events.append(Fault(error.with_traceback(None)))
             self._end()
         return events
 
@@ -170,3 +172,4 @@ class Decoder:
         self._ended = True
         self._partial = b""
         self._header = None
+        self._messages.forget()

@@ -23,6 +23,8 @@ __all__ = ["WebSocket"]
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""
+PIECE: Final = 4 * 1024
+"""Bytes that are taken at a time where an extension may make much more of them."""
 
 
 class WebSocket(asyncio.Protocol):
@@ -46,7 +48,9 @@ class WebSocket(asyncio.Protocol):
         "_closing",
         "_collected",
         "_core",
+        "_expands",
         "_flush_scheduled",
+        "_held",
         "_inbox",
         "_loop",
         "_max_queued_messages",
@@ -90,6 +94,8 @@ class WebSocket(asyncio.Protocol):
         self._max_queued_size = limits.max_queued_size
         self._inbox: deque[Event] = deque()
         self._unread = 0
+        self._expands = bool(core.extensions)
+        self._held = b""
         self._busy = False
         self._receiver: asyncio.Future[None] | None = None
         self._receiving_task: asyncio.Task[Any] | None = None
@@ -272,19 +278,11 @@ class WebSocket(asyncio.Protocol):
         """Takes what a read brought."""
         if self._flush_scheduled:
             self._flush()
-        core = self._core
-        self._accept(core.receive_data(data, self._loop.time()))
-        # Once closing has begun nothing more is kept, and the end must not wait to be read.
-        if core.state is not State.OPEN:
+        self._receive(data)
+        if self._core.state is State.OPEN:
+            self._flush()
+        else:
             self._after_closing_step()
-            return
-        if self._inbox:
-            self._unread += len(data)
-            if not self._reading_paused and self._is_full():
-                self._reading_paused = True
-                core.pause_reading()
-                self._transport.pause_reading()
-        self._flush()
 
     def eof_received(self) -> bool:
         """Takes the end of the peer's side of TCP; tells whether ours stays open."""
@@ -324,6 +322,33 @@ class WebSocket(asyncio.Protocol):
         self._wake_writer()
 
     # Receiving
+
+    def _receive(self, data: bytes) -> None:
+        if not self._expands or len(data) <= PIECE:
+            self._receive_piece(data)
+            return
+        # A kilobyte can become a megabyte: one read must not fill the queue many times over.
+        for start in range(0, len(data), PIECE):
+            self._receive_piece(data[start : start + PIECE])
+            if self._reading_paused:
+                self._held = data[start + PIECE :]
+                break
+
+    def _receive_piece(self, data: bytes) -> None:
+        core = self._core
+        events = core.receive_data(data, self._loop.time())
+        self._accept(events)
+        # Once closing has begun nothing more is kept, and the end must not wait to be read.
+        if self._inbox and core.state is State.OPEN:
+            self._unread += (
+                sum(len(e) for e in events if isinstance(e, str | bytes))
+                if self._expands
+                else len(data)
+            )
+            if not self._reading_paused and self._is_full():
+                self._reading_paused = True
+                core.pause_reading()
+                self._transport.pause_reading()
 
     def _accept(self, events: list[Event]) -> None:
         inbox = self._inbox
@@ -366,6 +391,16 @@ class WebSocket(asyncio.Protocol):
     def _resume_reading(self) -> None:
         self._reading_paused = False
         self._core.resume_reading(self._loop.time())
+        if self._held:
+            data, self._held = self._held, b""
+            self._receive(data)
+            if self._core.state is not State.OPEN:
+                self._after_closing_step()
+            elif not self._flush_scheduled:
+                self._flush_scheduled = True
+                self._loop.call_soon(self._flush)
+            if self._reading_paused:
+                return
         if not self._transport.is_closing():
             self._transport.resume_reading()
         self._set_timer()

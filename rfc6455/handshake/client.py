@@ -87,6 +87,8 @@ class ClientHandshake:
         self._key = new_key()
         self._subprotocols = tuple(subprotocols)
         self._factories = {factory.name: factory for factory in extensions}
+        if len(self._factories) < len(extensions):
+            raise UsageError("an extension is named twice")
         offers = [(f.name, offer) for f in extensions for offer in f.offers()]
         fields = [
             ("Host", uri.host_header),

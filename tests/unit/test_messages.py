@@ -234,3 +234,12 @@ def test_size_on_the_wire_is_bounded_for_marked_messages_too() -> None:
     assembler(Rotate(0x40, 1), max_size=8 * 1024).start_frame(header)
     with fault(1009, ""):
         assembler(Rotate(0x40, 1), max_size=4 * 1024).start_frame(header)
+
+
+def test_each_fragment_may_grow_on_the_wire() -> None:
+    # A byte that is flushed by itself takes several: 600 of them, under a limit that they meet.
+    messages = assembler(Rotate(0x40, 1), max_size=600)
+    give(messages, BINARY, b"x", fin=False, rsv=0x40)
+    for _ in range(599):
+        messages.start_frame(FrameHeader(False, 0, CONTINUATION, None, 8, 2))
+        messages.receive_payload(b"x", end_of_frame=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -161,3 +163,29 @@ def test_faults_are_exceptions_that_can_be_raised() -> None:
     (event,) = decoder(SERVER).receive_data(b"\xff")
     assert isinstance(event, Fault)
     assert str(event.error).endswith("(RFC 6455 §5.2)")
+
+
+def kept(value: object, seen: set[int] | None = None) -> int:
+    """Bytes of all texts and buffers that can be reached from ``value``."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, type | ModuleType | FunctionType):
+        return 0
+    seen.add(id(value))
+    if isinstance(value, str | bytes | bytearray):
+        return len(value)
+    return sum(kept(referent, seen) for referent in gc.get_referents(value))
+
+
+@both_roles
+@pytest.mark.parametrize("fin", [True, False])
+def test_after_a_fault_nothing_of_the_message_is_kept(role: Role, fin: bool) -> None:
+    under_test = decoder(role)
+    size = 500_000
+    begun = peer_frame(role, Opcode.TEXT, b"x" * size, fin=False)
+    assert under_test.receive_data(begun) == []
+    assert kept(under_test) > size
+    bad = peer_frame(role, Opcode.CONTINUATION, b"x" * size + b"\xff", fin=fin)
+    events = under_test.receive_data(bad)
+    assert comparable(events) == [Failure(1007, "8.1")]
+    assert kept(under_test) < 10_000
+    assert kept(events) < 10_000

@@ -7,7 +7,6 @@ connections that talk, each receives what the other sent, in order, or a truthfu
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,14 +16,14 @@ from rfc6455.close import Close, is_sendable
 from rfc6455.connection import Connection, Role
 from rfc6455.errors import ConnectionClosed
 from rfc6455.events import Closed, Event, Fault, Message, Ping, Pong
-from rfc6455.extensions import Extension, PermessageDeflate
+from rfc6455.extensions import PermessageDeflate
 from rfc6455.frames import Frame, Opcode, apply_mask, decode, encode
-from rfc6455.handshake import ServerHandshake
 from rfc6455.headers import build_extensions, parse_extensions, parse_tokens
 from rfc6455.limits import Limits
 from rfc6455.state import State
 from rfc6455.utf8 import Utf8Validator
-from tests.helpers import CLIENT, SERVER, Failure, opening, peer_frame, run, split
+from tests.helpers import CLIENT, SERVER, Failure, peer_frame, run, split
+from tests.negotiation import open_pair
 
 roles = st.sampled_from([SERVER, CLIENT])
 keys = st.binary(min_size=4, max_size=4)
@@ -192,18 +191,6 @@ class Side:
     end: Closed | None = None
 
 
-def negotiated(**options: Any) -> tuple[list[Extension], list[Extension]]:
-    """The extensions of a server and of a client that agreed on compression."""
-    factory = PermessageDeflate(threshold=0, **options)
-    handshake = ServerHandshake(Limits())
-    offers = build_extensions([(factory.name, offer) for offer in factory.offers()])
-    handshake.receive_data(opening(sec_websocket_extensions=offers))
-    data, of_server = handshake.accept(extensions=[factory])
-    (line,) = [line for line in data.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Ext")]
-    ((_, answer),) = parse_extensions([line.partition(b": ")[2]])
-    return of_server, [factory.confirm(answer)]
-
-
 sides = st.sampled_from(["server", "client"])
 
 
@@ -217,13 +204,15 @@ class Conversation(RuleBasedStateMachine):
 
     @initialize(compression=st.sampled_from([None, True, False]))
     def connect(self, compression: bool | None) -> None:
-        extensions: tuple[list[Extension], list[Extension]] = ([], [])
+        extensions = []
         if compression is not None:
-            extensions = negotiated(context_takeover=compression, peer_context_takeover=compression)
-        self.sides = {
-            "server": Side(Connection(SERVER, extensions=extensions[0])),
-            "client": Side(Connection(CLIENT, extensions=extensions[1])),
-        }
+            extensions = [
+                PermessageDeflate(
+                    threshold=0, context_takeover=compression, peer_context_takeover=compression
+                )
+            ]
+        pair = open_pair(extensions, extensions)
+        self.sides = {"server": Side(pair.server), "client": Side(pair.client)}
 
     def other(self, name: str) -> Side:
         return self.sides["client" if name == "server" else "server"]

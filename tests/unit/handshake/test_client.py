@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rfc6455.errors import HandshakeError, UsageError
-from rfc6455.extensions import Extension, ExtensionFactory, Parameters
+from rfc6455.extensions import Extension, ExtensionFactory, Parameters, PermessageDeflate
 from rfc6455.handshake import ClientHandshake, accept_key
 from rfc6455.http import Response
 from rfc6455.limits import Limits
@@ -334,3 +334,9 @@ def test_connection_closed_before_the_answer() -> None:
             handshake.receive_eof()
         assert handshake.state is State.CLOSED
         assert handshake.receive_eof() is None
+
+
+def test_an_extension_is_named_once() -> None:
+    # One of them would be offered, and the other would judge the answer.
+    with pytest.raises(UsageError, match="named twice"):
+        ClientHandshake(parse_uri("ws://a/"), extensions=[PermessageDeflate()] * 2)
