@@ -278,7 +278,10 @@ class WebSocket(asyncio.Protocol):
         """Takes what a read brought."""
         if self._flush_scheduled:
             self._flush()
-        self._receive(data)
+        if self._expands and len(data) > PIECE:
+            self._receive_in_pieces(data)
+        else:
+            self._receive(data)
         if self._core.state is State.OPEN:
             self._flush()
         else:
@@ -323,18 +326,15 @@ class WebSocket(asyncio.Protocol):
 
     # Receiving
 
-    def _receive(self, data: bytes) -> None:
-        if not self._expands or len(data) <= PIECE:
-            self._receive_piece(data)
-            return
+    def _receive_in_pieces(self, data: bytes) -> None:
         # A kilobyte can become a megabyte: one read must not fill the queue many times over.
         for start in range(0, len(data), PIECE):
-            self._receive_piece(data[start : start + PIECE])
+            self._receive(data[start : start + PIECE])
             if self._reading_paused:
                 self._held = data[start + PIECE :]
                 break
 
-    def _receive_piece(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         core = self._core
         events = core.receive_data(data, self._loop.time())
         self._accept(events)
@@ -393,7 +393,7 @@ class WebSocket(asyncio.Protocol):
         self._core.resume_reading(self._loop.time())
         if self._held:
             data, self._held = self._held, b""
-            self._receive(data)
+            self._receive_in_pieces(data)
             if self._core.state is not State.OPEN:
                 self._after_closing_step()
             elif not self._flush_scheduled:

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import tracemalloc
+import zlib
 
 import pytest
 
@@ -54,6 +55,11 @@ def written(websocket: WebSocket) -> int:
     """Bytes that wait to be written, in the transport and before it."""
     waiting = sum(map(len, websocket._core._outbox))
     return websocket._transport.get_write_buffer_size() + waiting
+
+
+def kept(websocket: WebSocket) -> int:
+    """Size of the messages that wait to be received."""
+    return sum(len(event) for event in websocket._inbox if isinstance(event, str | bytes))
 
 
 def shrink(websocket: WebSocket) -> None:
@@ -101,9 +107,9 @@ async def test_a_flood_of_pongs_costs_nothing() -> None:
     tracemalloc.start()
     for _ in range(5):
         transport.feed(pongs)
-    kept, _ = tracemalloc.get_traced_memory()
+    in_use, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert kept < 16 * 1024
+    assert in_use < 16 * 1024
     assert transport.writes == []
     websocket.abort()
 
@@ -129,13 +135,89 @@ async def test_a_flood_of_messages_to_a_handler_that_does_not_receive_is_held_in
         count = 400
         peer.send(binary(bytes(10_000)) * count)
         await settle()
-        assert sum(map(len, websocket._inbox)) <= 2 * READ_SIZE
+        assert kept(websocket) <= 2 * READ_SIZE
         assert not websocket._transport.is_reading()
         assert peer.writer.transport.get_write_buffer_size() > 0
         go_on.set()
         peer.send(close())
         assert await peer.close_frame() == Close(1000)
     assert received == [10_000] * count
+
+
+OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=15\r\n"
+
+
+def bomb(size: int) -> bytes:
+    """A message of zeroes, compressed a thousandfold."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -12)
+    data = compressor.compress(bytes(size)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return client_frame(Opcode.BINARY, data[:-4], rsv=0x40)
+
+
+@virtual_time
+async def test_a_read_full_of_bombs_is_inflated_no_further_than_the_queue_goes() -> None:
+    """250 messages of 1 MiB fit into one read."""
+    opened = asyncio.get_running_loop().create_future()
+    go_on = asyncio.Event()
+    received: list[int] = []
+
+    async def handler(websocket: WebSocket) -> None:
+        opened.set_result(websocket)
+        await go_on.wait()
+        async for message in websocket:
+            received.append(len(message))
+            assert kept(websocket) <= 8 << 20
+
+    async with serving(handler) as server, await dial(server) as peer:
+        await peer.upgrade(REQUEST[:-2] + OFFER + b"\r\n")
+        websocket = await opened
+        peer.send(bomb(1 << 20) * 40 + ping(b"in between") + bomb(100) + close())
+        await settle()
+        assert kept(websocket) <= 8 << 20
+        go_on.set()
+        assert await peer.frame() == Frame(Opcode.PONG, b"in between")
+        assert await peer.close_frame() == Close(1000)
+    assert received == [1 << 20] * 40 + [100]
+
+
+@virtual_time
+async def test_closing_goes_on_behind_bombs_that_nobody_receives() -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await settle()
+        assert not websocket._transport.is_reading()
+        await websocket.close()
+        assert websocket.close_code == 4000
+
+    async with serving(handler) as server, await dial(server) as peer:
+        await peer.upgrade(REQUEST[:-2] + OFFER + b"\r\n")
+        peer.send(bomb(1 << 20) * 20 + close(4000))
+        assert await peer.close_frame() == Close(1000)
+        assert await peer.rest() == b""
+    assert now() < 1
+
+
+@virtual_time
+async def test_what_is_held_of_a_read_is_kept_to_its_order() -> None:
+    """Small compressed messages, more than the queue takes at a time."""
+    messages = [str(number) * 200 for number in range(300)]
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -12)
+    data = b""
+    for message in messages:
+        payload = compressor.compress(message.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        data += client_frame(Opcode.TEXT, payload[:-4], rsv=0x40)
+    async with serving(echo, limits=Limits(max_queued_messages=2)) as server:
+        peer = await dial(server)
+        await peer.upgrade(REQUEST[:-2] + OFFER + b"\r\n")
+        peer.send(data + close())
+        inflater = zlib.decompressobj(-15)
+        for message in messages:
+            frame = await peer.frame()
+            payload = frame.payload
+            if frame.rsv:
+                payload = inflater.decompress(payload + b"\x00\x00\xff\xff")
+            assert payload == message.encode()
+        assert await peer.close_frame() == Close(1000)
+        await peer.__aexit__()
 
 
 # Peers that do not read
