@@ -8,10 +8,7 @@ with so much room between them that the machine's load cannot matter.
 from __future__ import annotations
 
 import json
-import math
 import random
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,6 +31,7 @@ from tests.helpers import (
     both_roles,
     deliver,
     frames_in,
+    growth,
     header,
     peer_frame,
     run,
@@ -51,23 +49,6 @@ def octets(text: str) -> bytes:
 
 def events_of(data: bytes, role: Role = SERVER, **options: Any) -> list[Event | Failure]:
     return run([data], role, **options).events
-
-
-def growth(work: Callable[[int], object], size: int) -> float:
-    """The exponent with which the processor time of ``work`` grows: 1 for linear, 2 for quadratic.
-
-    The best of a few runs counts, at ``size`` and at eight times that.
-    """
-
-    def seconds(size: int) -> float:
-        best = math.inf
-        for _ in range(3):
-            start = time.process_time()
-            work(size)
-            best = min(best, time.process_time() - start)
-        return best
-
-    return math.log(seconds(8 * size) / seconds(size), 8)
 
 
 LINEAR = 1.5

@@ -410,6 +410,10 @@ async def test_early_data_behind_a_refused_request_is_neither_kept_nor_answered(
         await settle()
         decided.set()
         assert (await peer.answer())[0] == 403
+        # Reading goes on, so that the end is seen when it comes.
+        peer.end()
+        await settle()
+        assert server._openings == set()
 
 
 @virtual_time
