@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,7 +256,24 @@ def assert_fails(
     assert outcome.action is TransportAction.HALF_CLOSE
 
 
-# Processes
+# Work and processes
+
+
+def growth(work: Callable[[int], object], size: int) -> float:
+    """The exponent with which the processor time of ``work`` grows: 1 for linear, 2 for quadratic.
+
+    The best of a few runs counts, at ``size`` and at eight times that.
+    """
+
+    def seconds(size: int) -> float:
+        best = math.inf
+        for _ in range(3):
+            start = time.process_time()
+            work(size)
+            best = min(best, time.process_time() - start)
+        return best
+
+    return math.log(seconds(8 * size) / seconds(size), 8)
 
 
 def run_python(script: str, *arguments: str, timeout: float = 50) -> str:
