@@ -12,7 +12,7 @@ from itertools import pairwise
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Data", "Violation", "digest", "outcome", "pieces", "require", "retained"]
+__all__ = ["Data", "Violation", "digest", "outcome", "pieces", "require", "retained", "unquoted"]
 
 Data: TypeAlias = bytes | bytearray | memoryview
 
@@ -74,6 +74,11 @@ def outcome(
         return function(*arguments), None
     except documented as error:
         return None, error
+
+
+def unquoted(message: str) -> str:
+    """Returns an error without what h11 quotes in it of a malformed body: what it had read."""
+    return message.partition("bytearray(")[0]
 
 
 FOLLOWED: Final = ("rfc6455", "h11")

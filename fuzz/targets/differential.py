@@ -229,13 +229,14 @@ WEBSOCKETS_REASONS: Final[dict[str, Reason]] = {
         _failed(p.ours, 1002) and p.theirs is None and isinstance(p.theirs_later, Failed)
     ),
     "§5.2: it takes lengths that are not in their shortest form": lambda p: (
-        _failed(p.ours, 1002, "shortest form") and not _failed(p.theirs, 1002)
+        (_failed(p.ours, 1002, "shortest form") or _failed(p.ours, 1002, "longer than 125"))
+        and not _failed(p.theirs, 1002)
     ),
     "our limit: it compares the length before it looks at the rest of the header": lambda p: (
         _failed(p.ours, 1002) and _failed(p.theirs, 1009)
     ),
     "our limit: it compares the length before the masking key has come": lambda p: (
-        p.ours is None and _failed(p.theirs, 1009) and _failed(p.ours_later, 1009)
+        p.ours is None and _failed(p.theirs, 1009) and isinstance(p.ours_later, Failed)
     ),
     "§5.4: it holds control frames against the limit of the message around them": lambda p: (
         p.peer.in_message
@@ -272,7 +273,11 @@ WSPROTO_REASONS: Final[dict[str, Reason]] = {
         and re.fullmatch(rb"\xed[\xa0-\xbf]", p.peer.held) is not None
     ),
     "§7.4.1: it does not know code 1014, which IANA has registered since": lambda p: (
-        isinstance(p.ours, Close) and p.ours.code == 1014 and _failed(p.theirs, 1002)
+        _failed(p.theirs, 1002, "unknown reserved code")
+        and (
+            (isinstance(p.ours, Close) and p.ours.code == 1014)
+            or _failed(p.ours, 1007, "close reason")
+        )
     ),
 }
 PEERS: Final[dict[str, tuple[type[Peer], dict[str, Reason]]]] = {

@@ -18,4 +18,4 @@ def seeds() -> dict[str, bytes]:
 
 def check(data: bytes) -> None:
     """Checks the invariants for a stream that a client sends."""
-    check_stream(data, partial(new_decoder, masked=True), masked=True)
+    check_stream(data, partial(new_decoder, masked=True), masked=True, most_retained=len(data))

@@ -28,8 +28,6 @@ from ..seeds import SERVER_STREAMS, stream
 from ._frames import MAX_FRAGMENTS, MAX_MESSAGE_SIZE, check_stream, comparable
 
 TAIL = b"\x00\x00\xff\xff"
-MAX_EXPANSION = 1032
-"""zlib's documentation: the most that DEFLATE makes of a byte."""
 REFUSED = {
     CloseCode.INVALID_PAYLOAD_DATA,
     CloseCode.POLICY_VIOLATION,
@@ -119,9 +117,12 @@ def check(data: bytes) -> None:
             extensions=[negotiate(settings)[0]],
         )
 
-    # A window beside the message, and what a reader keeps of the input.
     check_stream(
-        wire, new, masked=False, max_expansion=2 * MAX_EXPANSION, comparable=without_reasons
+        wire,
+        new,
+        masked=False,
+        most_retained=len(wire) + MAX_MESSAGE_SIZE + (1 << settings.peer_window_bits),
+        comparable=without_reasons,
     )
     _check_one_message(wire, settings)
     _check_round_trip(wire, settings)
