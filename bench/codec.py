@@ -5,7 +5,8 @@ driving it. No sockets, no event loop: what is measured is bytes to messages, an
 
     python -m bench.codec                   all sizes, receiving and sending
     python -m bench.codec --quick           128-byte messages only
-    python -m bench.codec --json            also write bench/results/codec.json
+    python -m bench.codec --json            also write bench/results/codec-native.json
+    RFC6455_PURE=1 python -m bench.codec    the same with ours in pure Python
     python -m bench.codec --require 1.0     fail unless we reach this multiple of websockets
                                             in receiving 128-byte messages
 
@@ -356,7 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="BYTES")
     parser.add_argument("--rounds", type=int, default=9, help="runs of each codec (default: 9)")
     parser.add_argument("--quick", action="store_true", help="128-byte messages, five rounds")
-    parser.add_argument("--json", action="store_true", help="write bench/results/codec.json")
+    parser.add_argument("--json", action="store_true", help="write bench/results/codec-*.json")
     parser.add_argument("--require", type=float, metavar="RATIO", help="to websockets, at 128 B")
     options = parser.parse_args(arguments)
     sizes, rounds = ((128,), 5) if options.quick else (options.sizes, options.rounds)
@@ -372,7 +373,7 @@ def main(arguments: list[str] | None = None) -> int:
         table(direction, rows)
         results += rows
     if options.json:
-        print(f"\nwritten to {write_results('codec', facts, results)}")
+        print(f"\nwritten to {write_results(f'codec-{implementation}', facts, results)}")
     if options.require is not None:
         return _require(options.require, results)
     return 0
