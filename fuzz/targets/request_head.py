@@ -4,7 +4,8 @@ For every input:
 
 - `ServerHandshake.receive_data` returns, or raises `HandshakeError` with a status that is an error;
   nothing else. `validate` and `accept` do the same.
-- However the input is cut, the request, what follows it, or the error is the same.
+- However the input is cut, the request, what follows it, or the error is the same; but for h11's
+  limit on what surrounds the chunks of a body.
 - A request holds no control characters, one Host (HTTP/1.1), and as many fields as allowed.
 - Each input gets at most one answer, and that is one well-formed HTTP response, whatever the client
   wrote: what it says cannot end a line of ours.
@@ -45,6 +46,9 @@ HEAD = (
 
 Verdict: TypeAlias = tuple[Request | None, tuple[int, str, Any] | None, bytes]
 """The request, the error as values that compare, and what followed the request."""
+
+H11_LIMIT = "Receive buffer too long"
+"""h11's limit for what surrounds chunks: it counts what is there when it asks for more."""
 
 
 def seeds() -> dict[str, bytes]:
@@ -131,7 +135,8 @@ def check(data: bytes) -> None:
     cut = ServerHandshake(LIMITS, server_header="fuzz")
     parts = [bytes(piece) for piece in pieces(data)]
     again = receive(cut, parts)
-    require(comparable(again) == comparable(verdict), "the cut matters", again, verdict)
+    if H11_LIMIT not in f"{again[1]}{verdict[1]}":
+        require(comparable(again) == comparable(verdict), "the cut matters", again, verdict)
     if digest(data) >> 8 & 0b111 == 0:
         most = max(map(len, parts), default=0)
         # The head in its three forms (bytes, h11's, ours), the body, and what follows.
