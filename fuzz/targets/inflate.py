@@ -17,7 +17,7 @@ For every input:
 from __future__ import annotations
 
 import zlib
-from itertools import product
+from itertools import product, zip_longest
 
 from rfc6455 import CloseCode, Event, Extension, Fault, PermessageDeflate, ProtocolError
 from rfc6455.codec import Decoder
@@ -144,7 +144,7 @@ def same_until_a_fault(some: list[Event], others: list[Event]) -> bool:
     """
     if same_events(some, others):
         return True
-    pairs = zip(some, others, strict=False)
+    pairs = zip_longest(some, others)
     return any(
         same_events(some[:place], others[:place])
         for place, pair in enumerate(pairs)
