@@ -1,8 +1,8 @@
 """Runs the targets under atheris, one after the other, and counts.
 
     python -m fuzz.run                              every target, 60 seconds each
-    python -m fuzz.run --seconds 5                  a glance
-    python -m fuzz.run --runs 3000                  the same inputs each time, where nothing is kept
+    python -m fuzz.run --seconds 5                  what continuous integration does
+    python -m fuzz.run --runs 10000000 frame        until it has run so often
     python -m fuzz.run --merge                      keep what the runs so far found, and no more
 
 A run starts from the seeds, from `fuzz/corpus`, and from what earlier runs left in `fuzz/.work`. An
@@ -105,10 +105,7 @@ def merge(target: Target) -> int:
 def _libfuzzer(target: Target, arguments: Sequence[str], folders: Sequence[Path]) -> str:
     command = [sys.executable, "-m", "fuzz.worker", target.name, *arguments]
     command += [f"-max_len={target.max_len}", "-print_final_stats=1", *map(str, folders)]
-    # The order of a set must not settle what is tried next.
-    environment = os.environ | {"PYTHONHASHSEED": "0"}
-    if target.pure:
-        environment["RFC6455_PURE"] = "1"
+    environment = os.environ | ({"RFC6455_PURE": "1"} if target.pure else {})
     process = subprocess.run(
         command,
         stdout=subprocess.PIPE,
