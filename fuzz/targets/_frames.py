@@ -29,6 +29,8 @@ MAX_FRAGMENTS = 8
 MESSAGE = (str, bytes)
 ALIVE = (Ping, Pong)
 END = (Close, Fault)
+AFTER_THE_END = b"\x81\x00\x81\x80\x00\x00\x00\x00"
+"""An empty message from a server, and one from a client."""
 
 FAULT_CODES = {
     CloseCode.PROTOCOL_ERROR,
@@ -86,11 +88,11 @@ def check_stream(
     number = digest(data)
     if number >> 8 & 0b1111 == 0:
         require(retained(cut) <= 80 + most_retained, "too much is retained", retained(cut))
-    if events and isinstance(events[-1], END):
-        require(decoder.receive_data(data) == [], "an event after the end", events)
-        require(
-            cut.receive_data(b"\x81\x00\x81\x80\x00\x00\x00\x00") == [], "an event after the end"
-        )
+    # Each by its own events: `same` may let one of them go on where the other refuses.
+    for reader, told in ((decoder, events), (cut, found)):
+        if told and isinstance(told[-1], END):
+            require(reader.receive_data(data) == [], "an event after the end", told)
+            require(reader.receive_data(AFTER_THE_END) == [], "an event after the end", told)
     if number >> 12 & 0b111 == 0:
         _check_round_trip(events, masked)
 

@@ -110,6 +110,10 @@ def check(data: bytes) -> None:
     play.finish()
 
 
+LAST = (Close, Fault, Closed)
+"""What a peer's last word leads to; of these, `Closed` alone comes after another."""
+
+
 class Play:
     """A connection, and what its surroundings may expect of it.
 
@@ -128,7 +132,7 @@ class Play:
         self.wire = bytearray()
         self.accepted: list[Event] = []
         self.fragments: str | bytes | None = None
-        self.events: list[Event] = []
+        self.over: list[Event] = []
 
     def step(self, name: int, data: bytes) -> None:
         """Does one step, and looks at what it led to."""
@@ -189,17 +193,20 @@ class Play:
 
     def _take(self, events: list[Event]) -> None:
         state = self.connection.state
+        over = self.over
         for event in events:
-            over = [old for old in self.events if isinstance(old, Close | Fault | Closed)]
-            closed = any(isinstance(old, Closed) for old in over)
-            require(not closed, "an event after the last", event)
+            require(not self._is_closed(), "an event after the last", event)
             require(not over or isinstance(event, Closed), "an event after the end", over, event)
-            self.events.append(event)
-        closed = any(isinstance(event, Closed) for event in self.events)
+            if isinstance(event, LAST):
+                over.append(event)
+        closed = self._is_closed()
         require(closed == (state is State.CLOSED), "Closed, and the state says otherwise", state)
         action = self.connection.transport_action
         require(closed == (action is TransportAction.ABORT), "TCP is not dropped", action)
         require(self.connection.next_deadline() is None or not closed, "a deadline after the end")
+
+    def _is_closed(self) -> bool:
+        return bool(self.over) and isinstance(self.over[-1], Closed)
 
     def finish(self) -> None:
         """Lets time pass, reads what was sent, and compares."""
