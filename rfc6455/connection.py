@@ -9,12 +9,13 @@ either.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 
 from .close import Close, CloseCode
 from .codec import Decoder, encode
 from .errors import ProtocolError, UsageError, connection_closed
-from .events import Closed, Event, Fault, Ping
+from .events import Closed, Event, Fault, Ping, Pong
 from .extensions.base import Extension
 from .frames import Opcode
 from .limits import Limits
@@ -59,6 +60,8 @@ class Connection:
     __slots__ = (
         "_close_received",
         "_close_sent",
+        "_control_allowance",
+        "_control_counted",
         "_deadline",
         "_decoder",
         "_discarded",
@@ -108,6 +111,8 @@ class Connection:
         self._ping_sent: float | None = None
         self._reading_paused = False
         self._deadline: float | None = None
+        self._control_allowance = float(limits.control_burst or 0)
+        self._control_counted = now
 
     # How it stands
 
@@ -185,10 +190,15 @@ class Connection:
         self._ping_sent = None
         writing_held_up = bool(self._outbox)
         events = self._decoder.receive_data(data)
-        for event in events:
+        for position, event in enumerate(events):
             kind = type(event)
             if kind is str or kind is bytes:
                 continue
+            if isinstance(event, Ping | Pong) and not self._allows_control(now):
+                error = ProtocolError(CloseCode.POLICY_VIOLATION, "too many control frames")
+                events[position:] = [Fault(error)]
+                self._fail(error, now)
+                break
             if isinstance(event, Ping):
                 self._answer_ping(event.payload, writing_held_up)
             elif isinstance(event, Close):
@@ -234,6 +244,17 @@ class Connection:
             # status code it received."
             close = Close(self._close_received.code)
         self._send_close(close, now)
+
+    def set_max_message_size(self, size: int | None) -> None:
+        """Changes `Limits.max_message_size`, from the next frame on.
+
+        For a peer that is trusted with more once it has told who it is.
+
+        Args:
+            size: in bytes, after decompression; None for no limit.
+        """
+        self._limits = replace(self._limits, max_message_size=size)
+        self._decoder.set_max_message_size(size)
 
     # What we say
 
@@ -424,6 +445,15 @@ class Connection:
     def _send_frame(self, opcode: Opcode, payload: bytes, final: bool = True, rsv: int = 0) -> None:
         key = new_masking_key() if self._masks else None
         self._outbox.append(encode(opcode, payload, fin=final, rsv=rsv, masking_key=key))
+
+    def _allows_control(self, now: float) -> bool:
+        rate, burst = self._limits.control_rate, self._limits.control_burst
+        if rate is None or burst is None:
+            return True
+        self._control_allowance += (now - self._control_counted) * rate
+        self._control_allowance = min(self._control_allowance, burst) - 1
+        self._control_counted = now
+        return self._control_allowance >= 0
 
     def _answer_ping(self, payload: bytes, writing_held_up: bool) -> None:
         # §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response,

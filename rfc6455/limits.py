@@ -45,6 +45,10 @@ class Limits:
         max_queued_messages: received and not yet taken by the application; then reading pauses.
         max_queued_size: the same in bytes.
         write_high_water: bytes that wait to be written; then ``send`` waits.
+
+        control_rate: Pings and Pongs of the peer's in a second, over time; off by default. Breach:
+            1008.
+        control_burst: those that may come at once, before the rate counts.
     """
 
     max_message_size: int | None = 1 * MiB
@@ -66,6 +70,9 @@ class Limits:
     max_queued_messages: int | None = 16
     max_queued_size: int | None = 1 * MiB
     write_high_water: int = 64 * KiB
+
+    control_rate: float | None = None
+    control_burst: int | None = 50
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

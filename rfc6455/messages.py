@@ -65,6 +65,10 @@ class MessageAssembler:
         self._utf8: Utf8Validator | None = None
         self._decoders: tuple[Extension, ...] = ()
 
+    def set_max_size(self, size: int | None) -> None:
+        """Changes the limit, from the next frame on."""
+        self._max_size = size
+
     def forget(self) -> None:
         """Drops what has come of an unfinished message."""
         self._control_payload = b""

@@ -41,6 +41,7 @@ class Decoder:
         "_messages",
         "_missing",
         "_partial",
+        "_takes_none",
         "_whole_limit",
     )
 
@@ -59,13 +60,19 @@ class Decoder:
             max_size=max_message_size, max_fragments=max_fragments, extensions=extensions
         )
         self._allowed_rsv = sum(extension.rsv for extension in extensions)
-        self._whole_limit = 0xFFFF if max_message_size is None else min(max_message_size, 0xFFFF)
-        if max_fragments == 0:
-            self._whole_limit = -1
+        self._takes_none = max_fragments == 0
+        self.set_max_message_size(max_message_size)
         self._partial = b""
         self._header: FrameHeader | None = None
         self._missing = 0
         self._ended = False
+
+    def set_max_message_size(self, size: int | None) -> None:
+        """Changes the limit, from the next frame on."""
+        self._messages.set_max_size(size)
+        self._whole_limit = 0xFFFF if size is None else min(size, 0xFFFF)
+        if self._takes_none:
+            self._whole_limit = -1
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Takes what a read brought and returns what it completes, in order.

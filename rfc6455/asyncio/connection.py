@@ -253,6 +253,16 @@ class WebSocket(asyncio.Protocol):
             self._resume_reading()
         await self.wait_closed()
 
+    def set_max_message_size(self, size: int | None) -> None:
+        """Changes `Limits.max_message_size`, from the next frame on.
+
+        For a peer that is trusted with more once it has told who it is.
+
+        Args:
+            size: in bytes, after decompression; None for no limit.
+        """
+        self._core.set_max_message_size(size)
+
     async def wait_closed(self) -> None:
         """Waits until TCP has ended."""
         if self._closed_waiter is None:

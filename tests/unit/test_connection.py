@@ -20,7 +20,7 @@ from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode
 from rfc6455.limits import Limits
 from rfc6455.state import State
-from tests.helpers import CLIENT, SERVER, both_roles, comparable, frames_in, peer_frame
+from tests.helpers import CLIENT, SERVER, Failure, both_roles, comparable, frames_in, peer_frame
 
 TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
 CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
@@ -615,3 +615,68 @@ def test_timeouts_of_closing_switched_off(role: Role) -> None:
     assert connection.next_deadline() is None
     connection.answer_close()
     assert connection.next_deadline() is None
+
+
+# Control frames of the peer's
+
+
+def control(role: Role, *opcodes: Opcode) -> bytes:
+    return b"".join(peer_frame(role, opcode) for opcode in opcodes)
+
+
+@both_roles
+@pytest.mark.parametrize("excess", [0, 1])
+def test_more_control_frames_than_the_burst_fail_with_1008(role: Role, excess: int) -> None:
+    connection = Connection(role, limits=Limits(control_rate=10, control_burst=3))
+    frames = control(role, PING, Opcode.PONG, PING) + excess * control(role, Opcode.PONG)
+    events = connection.receive_data(frames + peer_frame(role, Opcode.TEXT, b"later"))
+    if not excess:
+        assert events == [Ping(b""), Pong(b""), Ping(b""), "later"]
+        return
+    assert comparable(events) == [Ping(b""), Pong(b""), Ping(b""), Failure(1008)]
+    assert connection.state is State.CLOSE_RECEIVED
+    connection.answer_close()
+    assert [frame.opcode for frame in sent(connection)] == [PONG, PONG, CLOSE]
+    assert connection.close_sent == Close(1008, "too many control frames")
+
+
+@both_roles
+def test_the_burst_comes_back_at_the_rate_and_no_further(role: Role) -> None:
+    limits = Limits(control_rate=10, control_burst=2)
+    connection = Connection(role, limits=limits, now=100)
+    connection.receive_data(control(role, PING, PING), 100)
+    assert connection.receive_data(control(role, PING), 100.125) == [Ping(b"")]
+    # However long it is silent, no more than the burst may come at once.
+    assert connection.receive_data(control(role, PING, PING), 200) == [Ping(b""), Ping(b"")]
+    assert comparable(connection.receive_data(control(role, PING), 200.0625)) == [Failure(1008)]
+
+
+@both_roles
+@pytest.mark.parametrize("off", [{}, {"control_rate": 1, "control_burst": None}])
+def test_control_frames_without_a_limit(role: Role, off: dict[str, Any]) -> None:
+    connection = Connection(role, limits=Limits(**off))
+    assert connection.receive_data(control(role, PING) * 1000) == [Ping(b"")] * 1000
+
+
+# A limit that changes
+
+
+@both_roles
+def test_largest_message_may_change_from_the_next_frame_on(role: Role) -> None:
+    connection = Connection(role, limits=Limits(max_message_size=4))
+    assert connection.receive_data(peer_frame(role, Opcode.TEXT, b"1234")) == ["1234"]
+    connection.set_max_message_size(6)
+    assert connection.limits.max_message_size == 6
+    assert connection.receive_data(peer_frame(role, Opcode.TEXT, b"123456")) == ["123456"]
+    assert comparable(connection.receive_data(peer_frame(role, Opcode.TEXT, b"1234567"))) == [
+        Failure(1009)
+    ]
+
+
+@both_roles
+def test_largest_message_may_become_unlimited(role: Role) -> None:
+    connection = Connection(role, limits=Limits(max_message_size=0, max_fragments=0))
+    connection.set_max_message_size(None)
+    # The other limits stay.
+    frame = peer_frame(role, Opcode.TEXT, b"1")
+    assert comparable(connection.receive_data(frame)) == [Failure(1008)]
