@@ -30,6 +30,7 @@ class MessageAssembler:
     __slots__ = (
         "_buffer",
         "_control_payload",
+        "_decoded",
         "_decoders",
         "_extensions",
         "_fragments",
@@ -64,6 +65,7 @@ class MessageAssembler:
         self._size = 0
         self._utf8: Utf8Validator | None = None
         self._decoders: tuple[Extension, ...] = ()
+        self._decoded: list[int] = []
 
     def set_max_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""
@@ -107,6 +109,7 @@ class MessageAssembler:
                 raise _violation("new message inside a fragmented message", "5.4")
             self._opcode = header.opcode
             self._decoders = tuple(e for e in self._extensions if e.rsv & header.rsv)
+            self._decoded = [0] * len(self._decoders)
             if header.opcode is Opcode.TEXT:
                 self._utf8 = Utf8Validator()
         self._fragments += 1
@@ -132,9 +135,8 @@ class MessageAssembler:
             self._control_payload += payload
             return self._control_event(header.opcode) if end_of_frame else None
         final = header.fin and end_of_frame
-        for extension in self._decoders:
-            left = None if self._max_size is None else self._max_size - len(self._buffer)
-            payload = extension.decode(payload, final=final, max_size=left)
+        if self._decoders:
+            payload = self._decode(payload, final)
         if final and not self._buffer:
             return self._finish(payload)
         # §8.1: fail "when an endpoint is to interpret a byte stream as UTF-8 but finds that the
@@ -146,6 +148,18 @@ class MessageAssembler:
                 raise _invalid_text("text message") from error
         self._buffer += payload
         return self._finish(self._buffer) if final else None
+
+    def _decode(self, payload: bytes, final: bool) -> bytes:
+        last = len(self._decoders) - 1
+        for place, extension in enumerate(self._decoders):
+            left = None
+            if self._max_size is not None:
+                # Only the last gives the message; between two of them it is as on the wire.
+                limit = self._max_size if place == last else self._wire_limit(self._max_size)
+                left = limit - self._decoded[place]
+            payload = extension.decode(payload, final=final, max_size=left)
+            self._decoded[place] += len(payload)
+        return payload
 
     def _finish(self, payload: bytes | bytearray) -> str | bytes:
         is_text = self._opcode is Opcode.TEXT

@@ -6,6 +6,7 @@ the matter of ``test_permessage_deflate.py``.
 
 from __future__ import annotations
 
+import random
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -283,6 +284,56 @@ def test_extension_is_told_none_without_a_limit() -> None:
     pair = open_pair([Xor()], [Xor()], limits=Limits(max_message_size=None))
     pair.client.send_binary(bytes(100_000))
     assert pair.server.receive_data(pair.client.data_to_send()) == [bytes(100_000)]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("size", "code"), [(3000, None), (3001, 1009)])
+def test_limit_of_a_message_holds_for_what_the_last_of_two_extensions_gives(
+    order: str, size: int, code: int | None
+) -> None:
+    # What cannot be compressed is longer between the two than it is in the end.
+    factories, _, _ = ORDERS[order]
+    pair = open_pair(factories, [DEFLATE, Xor()], limits=Limits(max_message_size=3000))
+    message = random.Random(6455).randbytes(size)
+    for start in range(0, size, 500):
+        pair.client.send_binary(message[start : start + 500], final=start + 500 >= size)
+    events = pair.server.receive_data(pair.client.data_to_send())
+    if code is None:
+        assert events == [message]
+    else:
+        (event,) = events
+        assert isinstance(event, Fault)
+        assert event.error.code == code
+
+
+class BlowUp(XorInUse):
+    """Makes more of what it receives, and remembers how much it might have made."""
+
+    asked: Sequence[int | None] = ()
+
+    def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+        self.asked = [*self.asked, max_size]
+        return payload * 100
+
+
+@pytest.mark.parametrize("limit", [4000, None])
+def test_extension_before_the_last_is_told_of_a_limit_of_its_own(limit: int | None) -> None:
+    blow = BlowUp(Xor(), 0)
+    last = XorInUse(Xor(rsv=RSV3), 0)
+    limits = Limits(max_message_size=limit)
+    connection = Connection(Role.CLIENT, limits=limits, extensions=[last, blow])
+    events = connection.receive_data(
+        encode(Opcode.BINARY, b"1234567890", fin=False, rsv=RSV2 | RSV3)
+        + encode(Opcode.CONTINUATION, b"1234567890")
+    )
+    assert events == [b"1234567890" * 200]
+    first, second = blow.asked
+    if limit is None or first is None or second is None:
+        assert (limit, first, second) == (None, None, None)
+    else:
+        # As much as on the wire, each fragment of which may be a little longer.
+        assert limit < first < 2 * limit
+        assert second == first - 1000 + 8
 
 
 def test_text_is_judged_after_the_extensions() -> None:
