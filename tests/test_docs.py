@@ -39,10 +39,14 @@ class Examples(NamedTuple):
 
 
 def pages() -> list[Path]:
-    return sorted(page for page in DOCS.glob("*.md") if BLOCK.search(page.read_text("utf-8")))
+    return sorted(
+        page
+        for page in DOCS.rglob("*.md")
+        if "_build" not in page.parts and BLOCK.search(page.read_text("utf-8"))
+    )
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
 def test_examples_give_what_the_page_says(page: Path) -> None:
     text = page.read_text("utf-8")
     parser = doctest.DocTestParser()
