@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 
 from ..version import __version__
-from . import echo
+from . import echo, explain
 
 __all__ = ["main"]
 
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"rfc6455 {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     echo.add_command(commands)
+    explain.add_command(commands)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
     return status
