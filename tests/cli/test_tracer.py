@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ CONVERSATION = b"".join(
 )
 
 
-def trace(chunks: list[bytes], **options: int) -> tuple[list[TracedFrame], FrameTracer]:
+def trace(chunks: list[bytes], **options: Any) -> tuple[list[TracedFrame], FrameTracer]:
     tracer = FrameTracer(masked=True, **options)
     return [frame for chunk in chunks for frame in tracer.receive_data(chunk)], tracer
 
