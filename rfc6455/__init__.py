@@ -10,6 +10,7 @@ from .errors import (
     ConnectionClosedOK,
     HandshakeError,
     ProtocolError,
+    ProxyError,
     UsageError,
     WebSocketError,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Ping",
     "Pong",
     "ProtocolError",
+    "ProxyError",
     "Request",
     "Response",
     "Role",

@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionClosedOK",
     "HandshakeError",
     "ProtocolError",
+    "ProxyError",
     "UsageError",
     "WebSocketError",
 ]
@@ -52,15 +53,34 @@ class HandshakeError(WebSocketError):
     Attributes:
         status: on a server, the HTTP status to answer with; on a client, the status that the server
             answered with, or 0 where there was no valid answer.
-        headers: header fields that the HTTP answer must carry, such as ``Allow`` with a 405.
+        headers: on a server, header fields that the HTTP answer must carry, such as ``Allow`` with
+            a 405; on a client, those of the server's answer.
+        body: on a client, the body of the server's answer, as much of it as `Limits.max_body_size`
+            allows.
     """
 
     def __init__(
-        self, message: str, status: int = 0, headers: Sequence[tuple[str, str]] = ()
+        self,
+        message: str,
+        status: int = 0,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = tuple(headers)
+        self.body = body
+
+
+class ProxyError(HandshakeError):
+    """A proxy did not open the way to the server.
+
+    Attributes:
+        status: what an HTTP proxy answered with, for instance 407 where it wants other credentials;
+            0 where there was no valid answer.
+        headers: those of its answer.
+        body: that of its answer, as much of it as `Limits.max_body_size` allows.
+    """
 
 
 class ConnectionClosed(WebSocketError):

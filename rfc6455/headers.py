@@ -7,6 +7,7 @@ This file does not know what a value means.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
@@ -16,6 +17,7 @@ from .errors import UsageError
 __all__ = [
     "Headers",
     "HeadersLike",
+    "basic_credentials",
     "build_extensions",
     "is_host",
     "is_token",
@@ -38,6 +40,7 @@ QUOTED: Final = re.compile(
     rb'"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+)"'
 )
 QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?"
 )
@@ -187,6 +190,24 @@ def build_extensions(extensions: Iterable[tuple[str, Iterable[tuple[str, str | N
         )
         for name, parameters in extensions
     )
+
+
+def basic_credentials(user: str, password: str) -> str:
+    """Writes a value of Authorization or Proxy-Authorization (RFC 7617).
+
+    Raises:
+        UsageError: §2: "a user-id containing a colon character is invalid"; so are control
+            characters in either.
+    """
+    if ":" in user:
+        raise UsageError("a user name in Basic credentials has no colon")
+    if CONTROL.search(user + password):
+        raise UsageError("Basic credentials have no control characters")
+    try:
+        pair = f"{user}:{password}".encode()
+    except UnicodeEncodeError:
+        raise UsageError("Basic credentials cannot be encoded") from None
+    return f"Basic {base64.b64encode(pair).decode()}"
 
 
 class _Scanner:

@@ -1,37 +1,36 @@
 """RFC 6455 §4.1: the client's half of the opening handshake.
 
-What lives here: the request, and the numbered steps that judge the answer, over h11, which reads
-and writes HTTP/1.1 behind `http.HeadReader`. This file does no I/O and does not know what happens
-afterwards; redirects and authentication are the transport's.
+What lives here: the request, and the numbered steps that judge the answer. HTTP/1.1 itself is
+`exchange.Exchange`'s. This file does no I/O and does not know what happens afterwards; redirects
+are `redirect`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
-import h11
-
 from ..errors import HandshakeError, UsageError
+from ..exchange import Exchange
 from ..extensions.base import Extension, ExtensionFactory
 from ..headers import (
     Headers,
     HeadersLike,
+    basic_credentials,
     build_extensions,
     is_token,
     parse_extensions,
     parse_tokens,
 )
-from ..http import HeadReader, Response, exceeds, max_incomplete_size
+from ..http import Response
 from ..limits import Limits
 from ..state import State, Trigger, transition
 from ..uri import WebSocketURI
+from ..version import USER_AGENT
 from .nonce import VERSION, accept_key, new_key
 
 __all__ = ["ClientHandshake"]
 
-MAX_INTERIM_RESPONSES: Final = 4
 RESERVED: Final = (
     "Content-Length",
     "Transfer-Encoding",
@@ -53,11 +52,13 @@ class ClientHandshake:
     server's answer.
 
     Args:
-        uri: where to.
+        uri: where to. A user and a password in it are sent as Basic credentials (RFC 7617).
         origin: value of the Origin field, which browsers send; None for none.
         subprotocols: those that we speak, the preferred one first.
         extensions: those that we offer.
         headers: further fields of the request, such as Cookie or Authorization.
+        user_agent: value of the User-Agent field; None for none. One among ``headers`` takes its
+            place.
         limits: see `Limits`.
 
     Raises:
@@ -72,6 +73,7 @@ class ClientHandshake:
         subprotocols: Sequence[str] = (),
         extensions: Sequence[ExtensionFactory] = (),
         headers: HeadersLike = (),
+        user_agent: str | None = USER_AGENT,
         limits: Limits | None = None,
     ) -> None:
         # §4.1, item 10: "The elements that comprise this value MUST be non-empty strings with
@@ -81,7 +83,6 @@ class ClientHandshake:
             raise UsageError("a subprotocol is an HTTP token")
         if len(set(subprotocols)) < len(subprotocols):
             raise UsageError("a subprotocol is named twice")
-        self._limits = Limits() if limits is None else limits
         # §4.1, item 7: "a nonce consisting of a randomly selected 16-byte value that has been
         # base64-encoded".
         self._key = new_key()
@@ -107,15 +108,18 @@ class ClientHandshake:
         for name in RESERVED if origin is None else (*RESERVED, "Origin"):
             if name in more:
                 raise UsageError(f"{name} is ours to set")
-        self._request_headers = Headers([*fields, *more])
-        self._resource_name = uri.resource_name
-        self._head = HeadReader(self._limits)
-        self._http = h11.Connection(
-            h11.CLIENT, max_incomplete_event_size=max_incomplete_size(self._limits)
+        if user_agent is not None and "User-Agent" not in more:
+            fields.append(("User-Agent", user_agent))
+        if uri.user is not None:
+            if "Authorization" in more:
+                raise UsageError("credentials are given twice: in the URI and as Authorization")
+            fields.append(("Authorization", basic_credentials(uri.user, uri.password or "")))
+        self._exchange = Exchange(
+            "GET",
+            uri.resource_name,
+            Headers([*fields, *more]),
+            Limits() if limits is None else limits,
         )
-        self._interim = 0
-        self._refusal: Response | None = None
-        self._body = bytearray()
         self._state = State.CONNECTING
         self.subprotocol: str | None = None
         """The subprotocol in use, after the handshake."""
@@ -131,12 +135,7 @@ class ClientHandshake:
 
     def request_data(self) -> bytes:
         """Returns the bytes of the request."""
-        head = self._http.send(
-            h11.Request(
-                method="GET", target=self._resource_name, headers=self._request_headers.items()
-            )
-        )
-        return (head or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        return self._exchange.request_data()
 
     def receive_data(self, data: bytes) -> Response | None:
         """Takes what a read brought.
@@ -151,72 +150,32 @@ class ClientHandshake:
         if self._state is not State.CONNECTING:
             return None
         try:
-            return self._receive(data)
-        except h11.RemoteProtocolError as error:
-            self._state = transition(self._state, Trigger.REFUSE)
-            raise HandshakeError(str(error)) from error
+            response = self._exchange.receive_data(data)
+            if response is None:
+                return None
+            if response.status == 101:
+                if self._exchange.http_version != "1.1":
+                    raise HandshakeError("the answer is not HTTP/1.1", 101)
+                self._check(response.headers)
         except HandshakeError:
             self._state = transition(self._state, Trigger.REFUSE)
             raise
+        accepted = response.status == 101
+        self._state = transition(self._state, Trigger.ACCEPT if accepted else Trigger.REFUSE)
+        self.trailing_data = self._exchange.trailing_data
+        return response
 
     def receive_eof(self) -> Response | None:
         """Takes the end of TCP. Returns a refusal whose body ended with it, or raises."""
         if self._state is not State.CONNECTING:
             return None
-        if self._refusal is not None:
-            return self._refused(self._refusal)
-        self._state = transition(self._state, Trigger.END)
-        raise HandshakeError("connection closed before the server answered")
-
-    def _receive(self, data: bytes) -> Response | None:
-        while self._refusal is None:
-            try:
-                head = self._head.feed(data)
-            except HandshakeError as error:
-                # The status in it is one for a server to answer with.
-                raise HandshakeError(str(error)) from error
-            if head is None:
-                return None
-            self._http.receive_data(head[0])
-            data = head[1]
-            event = self._http.next_event()
-            assert isinstance(event, (h11.InformationalResponse, h11.Response))
-            response = Response(event.status_code, Headers.from_wire(event.headers.raw_items()))
-            if event.status_code == 101:
-                if event.http_version != b"1.1":
-                    raise HandshakeError("the answer is not HTTP/1.1", 101)
-                self._check(response.headers)
-                self._state = transition(self._state, Trigger.ACCEPT)
-                self.trailing_data = data
-                return response
-            if isinstance(event, h11.Response):
-                self._refusal = response
-                break
-            self._interim += 1
-            if self._interim > MAX_INTERIM_RESPONSES:
-                raise HandshakeError("too many interim responses")
-            self._head = HeadReader(self._limits)
-        return self._read_body(self._refusal, data)
-
-    def _read_body(self, refusal: Response, data: bytes) -> Response | None:
-        # To h11 no bytes are the end of TCP.
-        if data:
-            self._http.receive_data(data)
-        while True:
-            event = self._http.next_event()
-            if isinstance(event, h11.Data):
-                self._body += event.data
-                # The page of an error is worth so much and no more.
-                if exceeds(len(self._body), self._limits.max_body_size):
-                    return self._refused(refusal)
-            elif isinstance(event, h11.EndOfMessage):
-                return self._refused(refusal)
-            else:
-                return None
-
-    def _refused(self, refusal: Response) -> Response:
+        try:
+            response = self._exchange.receive_eof()
+        except HandshakeError:
+            self._state = transition(self._state, Trigger.END)
+            raise
         self._state = transition(self._state, Trigger.REFUSE)
-        return replace(refusal, body=bytes(self._body[: self._limits.max_body_size]))
+        return response
 
     def _check(self, headers: Headers) -> None:
         """The steps 2 to 6 that §4.1 has for the server's answer."""

@@ -7,6 +7,7 @@ import pytest
 from rfc6455.errors import UsageError
 from rfc6455.headers import (
     Headers,
+    basic_credentials,
     build_extensions,
     is_host,
     is_token,
@@ -223,3 +224,18 @@ def test_build_extensions_writes_what_parse_extensions_reads() -> None:
     written = build_extensions(extensions)
     assert written == "a, b; c; d=1"
     assert parse_extensions([written.encode()]) == extensions
+
+
+# Credentials
+
+
+def test_basic_credentials_are_utf_8() -> None:
+    assert basic_credentials("test", "123£") == "Basic dGVzdDoxMjPCow=="
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("a:b", ""), ("a\n", ""), ("a", "\x00"), ("", "\x7f"), ("\ud800", "")]
+)
+def test_what_basic_credentials_cannot_be(user: str, password: str) -> None:
+    with pytest.raises(UsageError):
+        basic_credentials(user, password)

@@ -18,6 +18,7 @@ from rfc6455.http import Response
 from rfc6455.limits import Limits
 from rfc6455.state import State
 from rfc6455.uri import parse_uri
+from rfc6455.version import USER_AGENT
 from tests.helpers import chunkings
 
 URI = parse_uri("ws://example.com/chat?a=b")
@@ -123,7 +124,54 @@ def test_request() -> None:
         "connection": "Upgrade",
         "sec-websocket-key": "?",
         "sec-websocket-version": "13",
+        "user-agent": USER_AGENT,
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "user_agent"),
+    [
+        ({"user_agent": "mine/1"}, "mine/1"),
+        ({"user_agent": None}, None),
+        ({"headers": [("user-agent", "theirs")]}, "theirs"),
+    ],
+)
+def test_request_names_who_asks(options: dict[str, Any], user_agent: str | None) -> None:
+    _, fields = start(**options)
+    assert fields.get("user-agent") == user_agent
+
+
+def with_userinfo(userinfo: str, **options: Any) -> str:
+    handshake = ClientHandshake(parse_uri(f"ws://{userinfo}@h/"), **options)
+    head = handshake.request_data().decode()
+    assert head.count("\r\nAuthorization: ") == 1
+    return head.partition("\r\nAuthorization: ")[2].partition("\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "credentials"),
+    [
+        # RFC 7617 §2 and §2.1
+        ("Aladdin:open%20sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ("test:123%C2%A3", "Basic dGVzdDoxMjPCow=="),
+        ("a:b:c", "Basic YTpiOmM="),
+        ("a", "Basic YTo="),
+        ("", "Basic Og=="),
+    ],
+)
+def test_credentials_of_the_uri(userinfo: str, credentials: str) -> None:
+    assert with_userinfo(userinfo) == credentials
+
+
+@pytest.mark.parametrize("userinfo", ["a%3Ab:c", "a%0D%0A:b", "a:b%00", "a:%7F"])
+def test_credentials_that_basic_cannot_carry(userinfo: str) -> None:
+    with pytest.raises(UsageError, match="Basic"):
+        with_userinfo(userinfo)
+
+
+def test_credentials_from_two_places() -> None:
+    with pytest.raises(UsageError, match="twice"):
+        with_userinfo("a:b", headers=[("authorization", "Bearer x")])
 
 
 def test_request_with_everything() -> None:
