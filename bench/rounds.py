@@ -1,0 +1,203 @@
+"""Servers measured side by side: the load generator against one after the other, round by round.
+
+What lives here: running the generator, interleaving, medians and ratios. This file does not know
+which servers there are.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from .messages import messages
+from .processes import Process, build, pinned
+
+__all__ = ["Load", "Row", "in_rounds", "ratio", "rows"]
+
+PATIENCE: Final = 300
+"""Seconds that one run may take beyond its measured time."""
+
+Sample = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the generator does (bench/load.c).
+
+    Attributes:
+        mode: echo, broadcast or handshakes.
+        size: bytes of a message.
+        connections: how many.
+        in_flight: messages under way on each connection.
+        binary: send binary messages, not text.
+        deflate: offer permessage-deflate and compress.
+        interval_us: microseconds from one message to the next; 0 for no pause.
+        warmup: seconds before the measurement.
+        seconds: that it lasts.
+    """
+
+    mode: str = "echo"
+    size: int = 128
+    connections: int = 1
+    in_flight: int = 1
+    binary: bool = False
+    deflate: bool = False
+    interval_us: int = 0
+    warmup: float = 0.3
+    seconds: float = 1.0
+
+    def command(self, process: Process, contents: Path) -> list[str]:
+        """Returns what runs it against a server."""
+        command = [str(build("load")), self.mode, "--port", str(process.port)]
+        command += ["--pid", str(process.pid), "--messages", str(contents)]
+        command += ["--connections", str(self.connections), "--in-flight", str(self.in_flight)]
+        command += ["--warmup", str(self.warmup), "--seconds", str(self.seconds)]
+        if self.interval_us:
+            command += ["--interval-us", str(self.interval_us)]
+        return command + ["--binary"] * self.binary + ["--deflate"] * self.deflate
+
+    def run(self, process: Process, *, core: int | None) -> Sample:
+        """Runs it once and returns what it measured.
+
+        Raises:
+            RuntimeError: the server did not do what it should; with what both have to say.
+        """
+        process.resume()
+        with contents(self.size) as path:
+            done = subprocess.run(
+                self.command(process, path),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=self.warmup + self.seconds + PATIENCE,
+                preexec_fn=pinned(core),
+            )
+        process.pause()
+        if done.returncode:
+            process.check()
+            raise RuntimeError(f"{process.name}: {done.stderr.strip()}\n{process.output()}".strip())
+        sample: Sample = json.loads(done.stdout)
+        return sample
+
+
+@contextmanager
+def contents(size: int) -> Iterator[Path]:
+    """Gives a file with messages of a size, one a line."""
+    with tempfile.NamedTemporaryFile("w", suffix=".messages") as file:
+        file.writelines(f"{text}\n" for text in messages(size))
+        file.flush()
+        yield Path(file.name)
+
+
+def order(names: Sequence[T], number: int) -> list[T]:
+    """Returns the order of a round: another one starts, and every second round goes backwards."""
+    turn = number % len(names)
+    turned = [*names[turn:], *names[:turn]]
+    return turned if number % 2 else turned[::-1]
+
+
+def in_rounds(
+    candidates: Mapping[str, Callable[[], Sample]],
+    rounds: int,
+    *,
+    problem: Callable[[str, Exception], None] | None = None,
+) -> dict[str, list[Sample]]:
+    """Runs each candidate once per round.
+
+    A candidate that fails is named on stderr and left out from there on.
+
+    Args:
+        candidates: what to run, by name.
+        rounds: how often.
+        problem: is told instead of stderr.
+
+    Returns:
+        The samples of those that came through, by name, in the order of the rounds.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in candidates}
+    for number in range(rounds):
+        if not samples:
+            break
+        for name in order(list(samples), number):
+            try:
+                samples[name].append(candidates[name]())
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                del samples[name]
+                if problem is None:
+                    print(f"{name} failed and is left out: {error}", file=sys.stderr)
+                else:
+                    problem(name, error)
+    return {name: samples[name] for name in candidates if name in samples}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is told of one candidate.
+
+    Attributes:
+        name: in the tables.
+        rate: per second.
+        cpu: the server's microseconds of processor time for each.
+        p50: microseconds.
+        p99: microseconds.
+        load: how much of its core the generator used, 0 to 1; near 1 it was the limit.
+        samples: of the single rounds.
+    """
+
+    name: str
+    rate: float
+    cpu: float
+    p50: float
+    p99: float
+    load: float
+    samples: list[Sample]
+
+
+def rows(samples: Mapping[str, list[Sample]]) -> list[Row]:
+    """Returns medians over the rounds."""
+
+    def median(runs: list[Sample], *keys: str) -> float:
+        values = []
+        for run in runs:
+            value: Any = run
+            for key in keys:
+                value = value[key]
+            values.append(value)
+        return statistics.median(values)
+
+    return [
+        Row(
+            name,
+            median(runs, "rate"),
+            median(runs, "server_cpu_us"),
+            median(runs, "latency_us", "p50"),
+            median(runs, "latency_us", "p99"),
+            median(runs, "generator_load"),
+            runs,
+        )
+        for name, runs in samples.items()
+    ]
+
+
+def ratio(row: Row, other: Row, key: str = "rate") -> float:
+    """Returns how many times the other's rate one has: the median of the ratios of single rounds.
+
+    With ``key`` server_cpu_us, how many times as much processor time the other needs: above 1 in
+    favour of the first, as with rates.
+    """
+    pairs: list[tuple[float, float]] = [
+        (mine[key], theirs[key]) for mine, theirs in zip(row.samples, other.samples, strict=True)
+    ]
+    if key == "server_cpu_us":
+        pairs = [(theirs, mine) for mine, theirs in pairs]
+    ratios = [mine / theirs if theirs else 0.0 for mine, theirs in pairs]
+    return statistics.median(ratios)
