@@ -172,7 +172,7 @@ def rows(samples: Mapping[str, list[Sample]]) -> list[Row]:
             for key in keys:
                 value = value[key]
             values.append(value)
-        return statistics.median(values)
+        return float(statistics.median(values))
 
     return [
         Row(
