@@ -1,6 +1,7 @@
 """The WebSocket protocol, RFC 6455: a sans-IO core, and asyncio on top."""
 
-from .asyncio import Server, WebSocket, connect, serve
+from .asyncio import Server, WebSocket, connect, serve, unix_connect
+from .backoff import backoff_delays, is_transient
 from .close import Close, CloseCode
 from .codec import implementation
 from .connection import Connection, Role, TransportAction
@@ -53,7 +54,10 @@ __all__ = [
     "WebSocket",
     "WebSocketError",
     "__version__",
+    "backoff_delays",
     "connect",
     "implementation",
+    "is_transient",
     "serve",
+    "unix_connect",
 ]

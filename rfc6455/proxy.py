@@ -119,8 +119,8 @@ def environment_proxy(uri: WebSocketURI) -> Proxy | None:
 class Tunnel:
     """The client's half of asking an HTTP proxy for a tunnel.
 
-    Write what `request_data` returns, then give what arrives to `receive_data` until it says that
-    the tunnel is open.
+    Write what `request_data` returns, then give what arrives to `receive_data` until it returns the
+    answer: then the tunnel is open.
 
     Args:
         proxy: who is asked; its credentials go to nobody else.
@@ -162,8 +162,8 @@ class Tunnel:
         """Returns the bytes of the request."""
         return self._exchange.request_data()
 
-    def receive_data(self, data: bytes) -> bool:
-        """Takes what a read brought. Tells whether the tunnel is open.
+    def receive_data(self, data: bytes) -> Response | None:
+        """Takes what a read brought. Returns the answer that opens the tunnel, when it has come.
 
         Raises:
             ProxyError: the proxy refused, or its answer is not valid HTTP.
@@ -173,13 +173,13 @@ class Tunnel:
         except HandshakeError as error:
             raise ProxyError(f"proxy: {error}") from error
         if response is None:
-            return False
+            return None
         if not 200 <= response.status < 300:
             raise _refusal(response)
         # The client speaks first in a tunnel; whoever else did cannot be the server.
         if self._exchange.trailing_data:
             raise ProxyError("proxy sent something of its own into the tunnel", response.status)
-        return True
+        return response
 
     def receive_eof(self) -> NoReturn:
         """Takes the end of TCP before the tunnel was open.

@@ -175,7 +175,7 @@ async def test_connect_cancelled_at_every_step_leaves_no_descriptor_and_no_task(
         before = descriptors()
 
         async def attempt(count: int) -> asyncio.Task[Any]:
-            task = await cancel_after(count, rfc6455.connect(address)._connect())
+            task = await cancel_after(count, rfc6455.connect(address)._open())
             if not task.cancelled():
                 task.result().abort()
             await settle()
@@ -194,7 +194,7 @@ async def test_a_refused_connect_cancelled_at_every_step_leaves_nothing() -> Non
         before = descriptors()
 
         async def attempt(count: int) -> asyncio.Task[Any]:
-            task = await cancel_after(count, rfc6455.connect(address)._connect())
+            task = await cancel_after(count, rfc6455.connect(address)._open())
             if not task.cancelled():
                 assert isinstance(task.exception(), HandshakeError)
             await settle()

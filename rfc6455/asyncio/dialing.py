@@ -1,0 +1,164 @@
+"""TCP for a client: from a name to a connected socket, one attempt at a time.
+
+What lives here: looking names up, waiting for a turn at an address (RFC 6455 §4.1), happy eyeballs
+(RFC 8305), and Unix domain sockets. This file does not know what travels over a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+__all__ = ["Address", "open_socket", "open_unix_socket", "resolve", "turn"]
+
+Place: TypeAlias = tuple[str, int]
+"""A host, by its IP address or by its name, and a port."""
+
+
+class Address(NamedTuple):
+    """Where a socket can be connected to."""
+
+    family: int
+    sockaddr: Any
+
+    @property
+    def place(self) -> Place:
+        """The IP address and the port."""
+        host, port, *_ = self.sockaddr
+        return host, port
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """Looks a name up.
+
+    Raises:
+        OSError: it has no address.
+    """
+    try:
+        # An IP address needs no other thread to look it up.
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        )
+    except socket.gaierror:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+# Turns
+
+_Locks: TypeAlias = WeakValueDictionary[Place, asyncio.Lock]
+_locks: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks]] = WeakKeyDictionary()
+"""For each event loop, a lock for each place that is being connected to."""
+
+
+@contextlib.asynccontextmanager
+async def turn(places: Iterable[Place]) -> AsyncIterator[None]:
+    """Waits until nobody else on this event loop is connecting to any of the places."""
+    # RFC 6455 §4.1: "If multiple connections to the same IP address are attempted simultaneously,
+    # the client MUST serialize them so that there is no more than one connection at a time running
+    # through the following steps."
+    locks = _locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    async with contextlib.AsyncExitStack() as stack:
+        # All take them in the same order: nobody waits for somebody who waits for them.
+        for place in sorted(set(places)):
+            await stack.enter_async_context(locks.setdefault(place, asyncio.Lock()))
+        yield
+
+
+# Happy eyeballs
+
+
+async def open_socket(
+    addresses: Sequence[Address],
+    *,
+    local_addr: Place | None = None,
+    delay: float | None = 0.25,
+) -> socket.socket:
+    """Connects to one of several addresses of a host.
+
+    Args:
+        addresses: in the order in which they are tried, except that families take turns.
+        local_addr: where to connect from.
+        delay: how long an attempt is alone before the next one starts, in seconds; None lets each
+            fail first.
+
+    Raises:
+        OSError: of the first attempt; those of the others are noted in it.
+    """
+    local = [] if local_addr is None else await resolve(*local_addr)
+    waiting = deque(_interleave(addresses))
+    if len(waiting) == 1:
+        return await _connect(waiting[0], local)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    errors: list[OSError] = []
+    try:
+        while waiting or attempts:
+            if waiting:
+                attempts.add(asyncio.create_task(_connect(waiting.popleft(), local)))
+            done, _ = await asyncio.wait(
+                attempts,
+                timeout=delay if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                attempts.remove(task)
+                try:
+                    return task.result()
+                except OSError as error:
+                    errors.append(error)
+    finally:
+        for task in attempts:
+            task.cancel()
+            task.add_done_callback(_close_late)
+    first, *others = errors
+    for other in others:
+        first.add_note(f"and: {other}")
+    raise first
+
+
+def _interleave(addresses: Sequence[Address]) -> list[Address]:
+    # RFC 8305 §4: "the first address family in the list should be followed by an address of the
+    # other address family".
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address.family, []).append(address)
+    rounds = itertools.zip_longest(*families.values())
+    return [address for addresses in rounds for address in addresses if address is not None]
+
+
+async def _connect(address: Address, local: Sequence[Address]) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local:
+            sources = [source for source in local if source.family == address.family]
+            if not sources:
+                raise OSError(f"no local address from which to connect to {address.place[0]}")
+            sock.bind(sources[0].sockaddr)
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
+    """Closes what had just been connected, too late."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
+
+
+# Unix domain sockets
+
+
+async def open_unix_socket(path: str | os.PathLike[str]) -> socket.socket:
+    """Connects to a Unix domain socket."""
+    return await _connect(Address(socket.AF_UNIX, os.fspath(path)), ())
