@@ -1,6 +1,7 @@
 """The WebSocket protocol, RFC 6455: a sans-IO core, and asyncio on top."""
 
-from .asyncio import Server, WebSocket, connect, serve, unix_connect
+from .asyncio import Drained, Server, WebSocket, connect, serve, unix_connect
+from .auth import basic_auth
 from .backoff import backoff_delays, is_transient
 from .close import Close, CloseCode
 from .codec import implementation
@@ -20,6 +21,8 @@ from .extensions import Extension, ExtensionFactory, PermessageDeflate
 from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
+from .listening import systemd_sockets
+from .router import Route, Router
 from .state import State
 from .version import __version__
 
@@ -31,6 +34,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "Drained",
     "Event",
     "Extension",
     "ExtensionFactory",
@@ -47,6 +51,8 @@ __all__ = [
     "Request",
     "Response",
     "Role",
+    "Route",
+    "Router",
     "Server",
     "State",
     "TransportAction",
@@ -55,9 +61,11 @@ __all__ = [
     "WebSocketError",
     "__version__",
     "backoff_delays",
+    "basic_auth",
     "connect",
     "implementation",
     "is_transient",
     "serve",
+    "systemd_sockets",
     "unix_connect",
 ]

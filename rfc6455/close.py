@@ -6,6 +6,7 @@ written. This file does not know who sends a Close, or when.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -34,6 +35,8 @@ class CloseCode(IntEnum):
     BAD_GATEWAY = 1014
     TLS_HANDSHAKE = 1015
 
+
+RETRY_AFTER = re.compile(r"(?:^| )retry-after=([0-9]{1,6}(?:\.[0-9]{1,3})?)\Z")
 
 NAMES: dict[int, str] = {code: code.name.replace("_", " ").lower() for code in CloseCode}
 
@@ -71,6 +74,16 @@ class Close:
         """Returns the code with its name, and the reason, escaped, when there is one."""
         name = NAMES.get(self.code, "")
         return " ".join(filter(None, [str(self.code), name, self.reason and ascii(self.reason)]))
+
+    @property
+    def retry_after(self) -> float | None:
+        """When the peer asks us to connect again, in seconds from now; None if it does not.
+
+        RFC 6455 has no place for it; by a convention of this package a close reason may end with
+        ``retry-after=`` and seconds, as in ``new version retry-after=3.2``.
+        """
+        hint = RETRY_AFTER.search(self.reason)
+        return None if hint is None else float(hint[1])
 
     def payload(self) -> bytes:
         """Returns the payload of the Close frame.

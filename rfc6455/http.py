@@ -7,11 +7,12 @@ know what a WebSocket is, beyond the name by which a request asks for one.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import inf
-from typing import Final
+from typing import Any, Final, Self
 
 from .errors import HandshakeError
 from .headers import Headers, HeadersLike, parse_upgrade
@@ -29,9 +30,11 @@ __all__ = [
 FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """An HTTP request: the one that opens a WebSocket, or a plain one on the same port.
+
+    Its ``repr`` tells neither the query nor header fields: they may hold secrets.
 
     Attributes:
         method: such as ``GET``.
@@ -41,6 +44,9 @@ class Request:
         headers: the header fields.
         body: of a plain request; empty for one that opens a WebSocket.
         http_version: ``1.1`` or ``1.0``.
+        client_address: where it comes from; behind trusted proxies, where the first of them was
+            called from. Empty for a Unix domain socket, and where there is no socket.
+        context: what hooks leave for the handler: `basic_auth` leaves the name under ``"user"``.
     """
 
     method: str
@@ -50,6 +56,11 @@ class Request:
     headers: Headers
     body: bytes = b""
     http_version: str = "1.1"
+    client_address: str = ""
+    context: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path!a}>"
 
     @property
     def wants_websocket(self) -> bool:
@@ -84,9 +95,25 @@ class Response:
         *,
         content_type: str = "text/plain; charset=utf-8",
         headers: HeadersLike = (),
-    ) -> Response:
-        """Makes a response from text."""
+    ) -> Self:
+        """Makes a response from text, sent as UTF-8."""
         return cls(status, Headers([("Content-Type", content_type), *headers]), text.encode())
+
+    @classmethod
+    def html(cls, html: str, status: int = 200, *, headers: HeadersLike = ()) -> Self:
+        """Makes a response from a page of HTML, sent as UTF-8."""
+        return cls.text(html, status, content_type="text/html; charset=utf-8", headers=headers)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, *, headers: HeadersLike = ()) -> Self:
+        """Makes a response from a value that `json.dumps` takes.
+
+        Raises:
+            ValueError: a number in it is not finite, which JSON cannot say.
+            TypeError: JSON has nothing for a value in it.
+        """
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return cls.text(f"{text}\n", status, content_type="application/json", headers=headers)
 
 
 class HeadReader:

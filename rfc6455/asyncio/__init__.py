@@ -2,6 +2,6 @@
 
 from .client import connect, unix_connect
 from .connection import WebSocket
-from .server import Server, serve
+from .server import Drained, Server, serve
 
-__all__ = ["Server", "WebSocket", "connect", "serve", "unix_connect"]
+__all__ = ["Drained", "Server", "WebSocket", "connect", "serve", "unix_connect"]

@@ -1,161 +1,262 @@
 """A WebSocket server on asyncio.
 
-What lives here: listening, the opening handshake of each client, the tasks that run the
-application's handler, and a graceful end. This file does not know about messages.
+What lives here: listening, who may come in, the tasks that run the application's handler, and a
+graceful end. This file does not know about requests, nor about messages.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
+import os
+import random
 import socket
 import ssl as ssl_module
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Self, TypeAlias, cast
+from itertools import chain
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
+from ..addresses import TrustedProxies, address_group
 from ..close import Close, CloseCode
-from ..connection import Connection, Role
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
-from ..handshake import ServerHandshake, offered_subprotocols, validate
-from ..http import Request, Response, error_response
+from ..http import Request, Response
 from ..limits import Limits
-from ..state import State
+from ..listening import remove_unix_socket, tcp_sockets, unix_socket
+from ..logs import LoggerLike, LogSampler
+from ..origins import OriginsLike
+from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
+from .accepting import PatientSocket
 from .connection import WebSocket
+from .incoming import Incoming, Options, ProcessRequest, ProcessResponse, is_cancelled
 
-__all__ = ["Server", "serve"]
+__all__ = ["Drained", "Server", "serve"]
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[None]]
-ProcessRequest: TypeAlias = Callable[[Request], "Response | Awaitable[Response | None] | None"]
+ReconnectHint: TypeAlias = "float | tuple[float, float] | None"
 
 SERVER_HEADER: Final = f"rfc6455/{__version__}"
-MAX_EARLY_DATA: Final = 64 * 1024
-"""Bytes that a client may send behind its request before it is answered; then reading pauses."""
-
-logger = logging.getLogger("rfc6455.server")
+BACKLOG: Final = 128
+"""Connections that wait in the kernel; asyncio takes so many at once."""
+TOLERANCE: Final = 16
+"""Of clients over the limit, so many wait until they have read that they are."""
 
 
 def serve(
-    handler: Handler,
+    handler: Handler | Router,
     host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     process_request: ProcessRequest | None = None,
-    origins: Sequence[str | None] | None = None,
+    process_response: ProcessResponse | None = None,
+    origins: OriginsLike | None = None,
     subprotocols: Sequence[str] = (),
+    select_subprotocol: SelectSubprotocol | None = None,
     extensions: Sequence[ExtensionFactory] = DEFAULT_EXTENSIONS,
     limits: Limits | None = None,
     max_connections: int | None = None,
+    max_connections_per_address: int | None = None,
+    trusted_proxies: Sequence[str] = (),
+    cancel_on_disconnect: bool = False,
     ssl: ssl_module.SSLContext | None = None,
-    sock: socket.socket | None = None,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
+    reuse_port: bool = False,
+    backlog: int = BACKLOG,
     server_header: str = SERVER_HEADER,
+    logger: LoggerLike | None = None,
 ) -> Server:
     """Makes a server; it starts with ``async with`` or ``await``.
 
     Args:
         handler: a coroutine function that gets each `WebSocket`. When it returns, the connection is
-            closed with 1000; when it raises, with 1011, and the error is logged.
-        host: where to listen, as in `asyncio.loop.create_server`.
+            closed with 1000; when it raises, with 1011, and the error is logged. A `Router` stands
+            for several of them, by path.
+        host: where to listen: a name or an address, or several; by default everywhere.
         port: likewise; 0 for any free port.
         process_request: gets each HTTP request before anything else is looked at. What it returns
             is the answer; None goes on to the opening handshake. It may be a coroutine function.
-        origins: the Origin values that may connect (RFC 6455 §10.2), compared exactly; None among
-            them stands for requests without Origin. Others get 403.
+        process_response: gets each request with its answer, and may return another one. For a
+            handshake that is accepted the answer has status 101 and only the fields that are added
+            here. It may be a coroutine function.
+        origins: the Origin values that may connect (RFC 6455 §10.2); others get 403. Compiled
+            regular expressions are taken too, and have to match the whole value. None among them
+            stands for requests without Origin, which no browser sends. By default all may.
         subprotocols: those that the application speaks, the preferred one first.
+        select_subprotocol: instead of that list, a function that gets the request and the
+            subprotocols that the client offers, and returns one of them or None.
         extensions: those that may be negotiated; by default permessage-deflate.
         limits: see `Limits`.
         max_connections: more than these get 503; by default 80 % of the process's file descriptors.
+        max_connections_per_address: from one client more than these get 429; a client is an IPv4
+            address, or the first 64 bits of an IPv6 address. By default there is no such limit.
+        trusted_proxies: networks such as ``10.0.0.0/8``, or ``unix`` for Unix domain sockets, from
+            which X-Forwarded-For is believed; see `Request.client_address`.
+        cancel_on_disconnect: whether the handler's task is cancelled when the connection has ended.
+            Otherwise a handler learns of it when it next receives or sends.
         ssl: a context for TLS.
-        sock: a listening socket, instead of host and port.
+        path: of a Unix domain socket to listen on, instead of host and port. A file that a dead
+            server left there is replaced, and ours is removed at the end.
+        sock: a listening socket, or several, instead of host and port; see `systemd_sockets`.
+        reuse_port: whether other processes may listen on the same port (SO_REUSEPORT); the kernel
+            spreads connections over them.
+        backlog: connections that the kernel keeps until they are accepted.
         server_header: value of the Server field; empty for none.
+        logger: where to log, instead of ``rfc6455.server``.
     """
-    return Server(
-        handler,
-        host,
-        port,
-        process_request=process_request,
+    limits = Limits() if limits is None else limits
+    router = handler if isinstance(handler, Router) else None
+    route = Route(
+        "",
+        _unreachable if isinstance(handler, Router) else handler,
         origins=origins,
-        subprotocols=subprotocols,
+        subprotocols=subprotocols or None,
+        select_subprotocol=select_subprotocol,
         extensions=extensions,
-        limits=Limits() if limits is None else limits,
-        max_connections=_default_max_connections() if max_connections is None else max_connections,
-        ssl=ssl,
-        sock=sock,
-        server_header=server_header,
+        limits=limits,
+        cancel_on_disconnect=cancel_on_disconnect,
     )
+    options = Options(
+        route=route,
+        router=router,
+        process_request=process_request,
+        process_response=process_response,
+        limits=limits,
+        max_connections=_default_max_connections() if max_connections is None else max_connections,
+        max_connections_per_address=max_connections_per_address,
+        trusted_proxies=TrustedProxies(trusted_proxies),
+        server_header=server_header,
+        logger=logging.getLogger("rfc6455.server") if logger is None else logger,
+    )
+    return Server(options, Listening(host, port, path, sock, reuse_port, backlog, ssl))
+
+
+class Listening(NamedTuple):
+    """Where a server listens; the arguments of `serve` of these names have the details."""
+
+    host: str | Sequence[str] | None
+    port: int | None
+    path: str | os.PathLike[str] | None
+    sock: socket.socket | Sequence[socket.socket] | None
+    reuse_port: bool
+    backlog: int
+    ssl: ssl_module.SSLContext | None
+
+    async def bind(self, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:
+        """Returns the sockets.
+
+        Raises:
+            OSError: there is nothing to listen on.
+        """
+        if self.sock is not None:
+            return [self.sock] if isinstance(self.sock, socket.socket) else list(self.sock)
+        if self.path is not None:
+            return [unix_socket(self.path)]
+        hosts = [self.host] if self.host is None or isinstance(self.host, str) else self.host
+        found = [
+            await loop.getaddrinfo(
+                host or None, self.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for host in hosts
+        ]
+        return tcp_sockets(chain.from_iterable(found), reuse_port=self.reuse_port)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How connections ended while a server did.
+
+    Attributes:
+        closed: with a closing handshake.
+        aborted: without one: dropped by us when their time was up, or by the client.
+    """
+
+    closed: int
+    aborted: int
+
+
+class _Member(NamedTuple):
+    """What a server knows of a connection: how it is counted, and which task ends with it."""
+
+    group: str
+    task: asyncio.Task[Any] | None
 
 
 class Server:
     """A listening server, made by `serve`."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        host: str | Sequence[str] | None,
-        port: int | None,
-        *,
-        process_request: ProcessRequest | None,
-        origins: Sequence[str | None] | None,
-        subprotocols: Sequence[str],
-        extensions: Sequence[ExtensionFactory],
-        limits: Limits,
-        max_connections: int | None,
-        ssl: ssl_module.SSLContext | None,
-        sock: socket.socket | None,
-        server_header: str,
-    ) -> None:
-        self.handler = handler
-        self.process_request = process_request
-        self.origins = origins
-        self.subprotocols = subprotocols
-        self.extensions = extensions
-        self.limits = limits
-        self.max_connections = max_connections
-        self.server_header = server_header
-        self._address = host, port
-        self._ssl = ssl
-        self._sock = sock
-        self._listener: asyncio.Server | None = None
-        self._openings: set[_Opening] = set()
-        self._connections: set[WebSocket] = set()
+    def __init__(self, options: Options, listening: Listening) -> None:
+        self.options = options
+        self._listening = listening
+        self._sockets = ExitStack()
+        self._listeners: list[asyncio.Server] = []
+        self._routes: dict[Route, Route] = {}
+        self._incoming: set[Incoming] = set()
+        self._connections: dict[WebSocket, _Member] = {}
+        self._groups: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
-        self._closed = asyncio.Event()
+        self._failures = LogSampler(options.logger)
+        self._turns: deque[tuple[float, WebSocket]] = deque()
+        self._turn_timer: asyncio.TimerHandle | None = None
+        self._farewell: Callable[[], Close] = lambda: Close(CloseCode.GOING_AWAY)
+        self._ended = Counter[bool]()
+        self._closing = asyncio.Event()
+        self._done = asyncio.Event()
         self._vacant = asyncio.Event()
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets."""
-        return tuple(self._listener.sockets) if self._listener is not None else ()
+        return tuple(sock for listener in self._listeners for sock in listener.sockets)
 
     @property
     def connections(self) -> frozenset[WebSocket]:
         """The connections whose TCP has not ended."""
         return frozenset(self._connections)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server has begun to end: nobody gets in any more."""
+        return self._closing.is_set()
+
     async def start(self) -> Server:
-        """Starts listening."""
+        """Starts listening.
+
+        Raises:
+            OSError: an address or a path is in use, or is not this machine's.
+        """
         loop = asyncio.get_running_loop()
-        host, port = self._address
-        options: dict[str, Any] = {"ssl": self._ssl}
-        if self._ssl is not None:
-            options["ssl_handshake_timeout"] = self.limits.open_timeout
-        if self._sock is not None:
-            options["sock"] = self._sock
-        else:
-            options |= {"host": host, "port": port}
-        self._listener = await loop.create_server(lambda: _Opening(self, loop), **options)
+        options: dict[str, Any] = {"ssl": self._listening.ssl, "backlog": self._listening.backlog}
+        if self._listening.ssl is not None:
+            limits = self.options.limits
+            options["ssl_handshake_timeout"] = limits.open_timeout
+            options["ssl_shutdown_timeout"] = limits.close_timeout
+        with ExitStack() as sockets:
+            for sock in await self._listening.bind(loop):
+                sockets.callback(sock.close)
+                if self._listening.path is not None:
+                    sockets.callback(remove_unix_socket, sock, os.stat(sock.getsockname()))
+                listener = await loop.create_server(
+                    lambda: Incoming(self, loop), sock=PatientSocket.like(sock), **options
+                )
+                sockets.callback(listener.close)
+                self._listeners.append(listener)
+            self._sockets = sockets.pop_all()
         return self
 
     async def serve_forever(self) -> None:
-        """Waits until the server is closed."""
-        await self._closed.wait()
+        """Waits until the server is closed, or has been drained."""
+        await self._done.wait()
 
     def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
-        """Stops listening and starts the closing handshake of every connection.
+        """Stops listening and starts the closing handshake of every connection, at once.
+
+        While `drain` goes on, this hurries it: whoever waits for a turn has it now.
 
         Args:
             code: the close code; 1001 says that the server goes away.
@@ -164,38 +265,113 @@ class Server:
         Raises:
             UsageError: the code must not travel, or the reason is too long. Nothing has changed.
         """
-        try:
-            Close(code, reason).payload()
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        if self._closing:
-            return
-        self._closing = True
-        if self._listener is not None:
-            self._listener.close()
-        for opening in list(self._openings):
-            opening.refuse(Response.text("the server is going away\n", 503))
-        for websocket in list(self._connections):
-            self._spawn(websocket.close(code, reason))
-        self._closed.set()
+        farewell = _farewell(code, reason, None)
+        if not self._closing.is_set():
+            self._farewell = farewell
+            self._stop()
+            self._turns.extend((0.0, websocket) for websocket in self._connections)
+        self._hurry()
+        self._done.set()
+
+    async def drain(
+        self,
+        over: float = 0.0,
+        *,
+        code: int = CloseCode.SERVICE_RESTART,
+        reason: str = "",
+        reconnect_hint: ReconnectHint = None,
+        order: Literal["random", "oldest"] = "random",
+        abort_after: float | None = None,
+    ) -> Drained:
+        """Stops listening, closes the connections one after the other, and waits for their end.
+
+        Spread over time, the clients do not come back all at once. It goes on if the one who waits
+        is cancelled; a second call, or `close`, gives all who wait for a turn theirs at once.
+
+        Args:
+            over: the time in which all have their turn, in seconds.
+            code: the close code: 1012 says that the server comes back, 1001 that it goes away.
+            reason: the close reason.
+            reconnect_hint: when clients are to come back, in seconds from their end: a random time
+                up to this, or between two numbers. The close reason carries it at its end, as
+                ``retry-after=3.2``; `Close.retry_after` reads it.
+            order: of the turns; ``oldest`` has the longest connected first.
+            abort_after: what is left so many seconds after the last turn is dropped. By default
+                each connection has `Limits.close_timeout` for itself.
+
+        Returns:
+            How many ended in which way.
+
+        Raises:
+            UsageError: as in `close`, or a time is negative. Nothing has changed.
+        """
+        farewell = _farewell(code, reason, reconnect_hint)
+        if not (over >= 0 and (abort_after is None or abort_after >= 0)):
+            raise UsageError("times must not be negative")
+        loop = asyncio.get_running_loop()
+        if self._closing.is_set():
+            self._hurry()
+        else:
+            self._farewell = farewell
+            self._stop()
+            waiting = list(self._connections)
+            if order == "random":
+                random.shuffle(waiting)
+            start, step = loop.time(), over / max(len(waiting), 1)
+            self._turns.extend((start + i * step, w) for i, w in enumerate(waiting))
+            self._next_turns()
+        deadline = None
+        if abort_after is not None:
+            last = self._turns[-1][0] if self._turns else loop.time()
+            deadline = loop.call_at(last + abort_after, self._abort)
+        await self.wait_closed()
+        if deadline is not None:
+            deadline.cancel()
+        self._done.set()
+        return Drained(closed=self._ended[True], aborted=self._ended[False])
 
     async def wait_closed(self) -> None:
         """Waits until every connection has ended and every handler has returned.
 
         A handler that goes on for longer than `Limits.close_timeout` after that is cancelled.
         """
-        await self._closed.wait()
-        timeout = self.limits.close_timeout
-        while self._openings or self._connections:
+        await self._closing.wait()
+        while self._incoming or self._connections:
             self._vacant.clear()
             await self._vacant.wait()
         tasks = self._tasks - {asyncio.current_task()}
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=timeout)
+            _, late = await asyncio.wait(tasks, timeout=self.options.limits.close_timeout)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        self._failures.flush()
+
+    def reload_certificate(
+        self,
+        certfile: str | os.PathLike[str],
+        keyfile: str | os.PathLike[str] | None = None,
+        password: Callable[[], str | bytes] | str | bytes | None = None,
+    ) -> None:
+        """Takes another certificate, for the TLS of those who come from now on.
+
+        Connections that are open go on as they are. The arguments are those of
+        `ssl.SSLContext.load_cert_chain`. A certificate with another kind of key (ECDSA beside RSA)
+        stands beside the old one, as always in OpenSSL, and each client chooses.
+
+        Raises:
+            UsageError: the server does not speak TLS.
+            OSError: a file cannot be read, or (as `ssl.SSLError`) is malformed, or the key does not
+                belong to the certificate. The old certificate stays.
+        """
+        context = self._listening.ssl
+        if context is None:
+            raise UsageError("this server does not speak TLS")
+        # A context that has refused a file may be left with half of it.
+        trial = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
+        trial.load_cert_chain(certfile, keyfile, password)
+        context.load_cert_chain(certfile, keyfile, password)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -208,215 +384,181 @@ class Server:
     def __await__(self) -> Generator[Any, None, Server]:
         return self.start().__await__()
 
-    # For `_Opening`
+    # The end
 
-    def _is_full(self) -> bool:
-        return (
-            self.max_connections is not None
-            and len(self._connections) + len(self._openings) > self.max_connections
-        )
+    def _stop(self) -> None:
+        """Lets nobody in any more."""
+        self._closing.set()
+        self._sockets.close()
+        for opening in list(self._incoming):
+            opening.refuse(Response.text("the server is going away\n", 503))
 
-    def _opened(self, opening: _Opening, websocket: WebSocket) -> None:
-        self._openings.discard(opening)
-        self._connections.add(websocket)
+    def _hurry(self) -> None:
+        self._turns = deque((0.0, websocket) for _, websocket in self._turns)
+        if self._turns:
+            self._next_turns()
 
-    def _left(self, member: _Opening | WebSocket) -> None:
-        self._openings.discard(cast("_Opening", member))
-        self._connections.discard(cast("WebSocket", member))
-        if not self._openings and not self._connections:
+    def _next_turns(self) -> None:
+        """Closes those whose turn it is, and waits for the next."""
+        loop = asyncio.get_running_loop()
+        if self._turn_timer is not None:
+            self._turn_timer.cancel()
+        while self._turns and self._turns[0][0] <= loop.time():
+            _, websocket = self._turns.popleft()
+            if websocket in self._connections:
+                farewell = self._farewell()
+                self.spawn(websocket.close(farewell.code, farewell.reason))
+        if self._turns:
+            self._turn_timer = loop.call_at(self._turns[0][0], self._next_turns)
+
+    def _abort(self) -> None:
+        for websocket in list(self._connections):
+            websocket.abort()
+
+    # For `Incoming`
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether so many are over the limit that they cannot be waited for."""
+        limit = self.options.max_connections
+        present = len(self._connections) + len(self._incoming)
+        return limit is not None and present > limit + max(TOLERANCE, limit // TOLERANCE)
+
+    def enter(self, client: Incoming) -> None:
+        """Takes a client up.
+
+        Raises:
+            HandshakeError: 503; there is no room for it.
+        """
+        self._incoming.add(client)
+        limit = self.options.max_connections
+        if self._closing.is_set():
+            raise HandshakeError("the server is going away", HTTPStatus.SERVICE_UNAVAILABLE)
+        if limit is not None and len(self._connections) + len(self._incoming) > limit:
+            raise HandshakeError("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def count(self, client: Incoming, address: str) -> None:
+        """Counts a client among those of its address.
+
+        Raises:
+            HandshakeError: 429; there are enough.
+        """
+        limit = self.options.max_connections_per_address
+        if limit is None or not address:
+            return
+        group = address_group(address)
+        if self._groups[group] >= limit:
+            raise HandshakeError("too many connections", HTTPStatus.TOO_MANY_REQUESTS)
+        self._groups[group] += 1
+        client.group = group
+
+    def opened(
+        self, client: Incoming, websocket: WebSocket, *, cancel_on_disconnect: bool | None
+    ) -> None:
+        """Takes note that a client's WebSocket is open; its handler runs in the current task."""
+        self._incoming.discard(client)
+        task = asyncio.current_task() if cancel_on_disconnect else None
+        self._connections[websocket] = _Member(client.group, task)
+
+    def leave(self, client: Incoming) -> None:
+        """Takes note that a client has gone before its WebSocket was open."""
+        self._incoming.discard(client)
+        self._forget(client.group)
+
+    def lost(self, websocket: WebSocket) -> None:
+        """Takes note that a connection has ended."""
+        member = self._connections.pop(websocket)
+        if self._closing.is_set():
+            self._ended[websocket.close_code != CloseCode.ABNORMAL_CLOSURE] += 1
+        if member.task is not None:
+            member.task.cancel()
+        self._forget(member.group)
+
+    def _forget(self, group: str) -> None:
+        if group:
+            self._groups[group] -= 1
+            if not self._groups[group]:
+                del self._groups[group]
+        if not self._incoming and not self._connections:
             self._vacant.set()
+            if self._closing.is_set():
+                self._done.set()
 
-    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
+    def route_over_defaults(self, route: Route) -> Route:
+        """Returns a route of the router, with what it leaves open taken from `serve`."""
+        complete = self._routes.get(route)
+        if complete is None:
+            complete = self._routes[route] = route.over(self.options.route)
+        return complete
+
+    def spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        """Runs a coroutine as a task that the server's end waits for."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, websocket: WebSocket) -> None:
+    async def run(self, websocket: WebSocket, route: Route, arguments: dict[str, Any]) -> None:
+        """Runs the handler of a WebSocket."""
         try:
-            await self.handler(websocket)
+            await route.handler(websocket, **arguments)
         except ConnectionClosed:
             pass
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
-            if _is_cancelled():
+            if is_cancelled():
                 websocket.abort()
                 raise
-            logger.exception("handler failed")
+            self.log_error("handler failed")
             await websocket.close(CloseCode.INTERNAL_ERROR)
             return
         await websocket.close()
 
-
-class _Opening(asyncio.Protocol):
-    """A client whose opening handshake is under way, or that asks for plain HTTP."""
-
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        self._server = server
-        self._loop = loop
-        self._handshake = ServerHandshake(server.limits, server_header=server.server_header)
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._answered = False
-        self._peer_eof = False
-        self._discarded = 0
-        # The clock runs from here on: `connection_made` comes after TLS's own handshake.
-        self._accepted_at = loop.time()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._server._openings.add(self)
-        if self._server._is_full() or self._server._closing:
-            self.refuse(Response.text("too many connections\n", HTTPStatus.SERVICE_UNAVAILABLE))
-        elif (timeout := self._server.limits.open_timeout) is not None:
-            self._timer = self._loop.call_at(self._accepted_at + timeout, self._timed_out)
-
-    def data_received(self, data: bytes) -> None:
-        if self._answered:
-            self._discard(len(data))
-            return
-        handshake = self._handshake
-        try:
-            request = handshake.receive_data(data)
-        except HandshakeError as error:
-            logger.info("opening handshake failed: %s", ascii(str(error)))
-            self.refuse(error_response(error))
-            return
-        if interim := handshake.data_to_send():
-            self._transport.write(interim)
-        if request is not None:
-            self._task = self._server._spawn(self._answer(request))
-        if len(handshake.trailing_data) > MAX_EARLY_DATA:
-            self._transport.pause_reading()
-
-    def eof_received(self) -> bool:
-        self._peer_eof = True
-        # A client that has asked and closed its side may still read the answer; over TLS it cannot.
-        return (
-            self._task is not None
-            and not self._answered
-            and self._transport.get_extra_info("sslcontext") is None
+    def log_failure(
+        self, error: HandshakeError, address: str, request: Request | None = None
+    ) -> None:
+        """Logs that a client is sent away; of many, some."""
+        is_plain = request is not None and not request.wants_websocket
+        self._failures.log(
+            asyncio.get_running_loop().time(),
+            logging.DEBUG if is_plain or error.status < 400 else logging.INFO,
+            "plain request of %s refused: %s" if is_plain else "opening handshake of %s failed: %s",
+            address or "a client",
+            ascii(str(error)),
         )
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
-        self._server._left(self)
-        if self._task is not None and not self._answered:
-            self._task.cancel()
-
-    async def _answer(self, request: Request) -> None:
-        try:
-            response = await self._process(request)
-            if response is not None:
-                self.refuse(response)
-                return
-            websocket = self._accept(request)
-        except HandshakeError as error:
-            logger.info("opening handshake failed: %s", ascii(str(error)))
-            self.refuse(error_response(error))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:
-            if _is_cancelled():
-                raise
-            logger.exception("opening handshake failed")
-            if self._handshake.state is State.CONNECTING:
-                self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
-            else:
-                self._transport.abort()
-        else:
-            await self._server._run(websocket)
-
-    async def _process(self, request: Request) -> Response | None:
-        if self._server.process_request is None:
-            return None
-        response = self._server.process_request(request)
-        return await response if inspect.isawaitable(response) else response
-
-    def _accept(self, request: Request) -> WebSocket:
-        server = self._server
-        validate(request)
-        # RFC 6455 §4.2.2: "If the server does not wish to accept this connection, it MUST return an
-        # appropriate HTTP error code (e.g., 403 Forbidden)".
-        if server.origins is not None and request.headers.get("Origin") not in server.origins:
-            raise HandshakeError("this Origin may not connect", HTTPStatus.FORBIDDEN)
-        offered = offered_subprotocols(request)
-        subprotocol = next((s for s in server.subprotocols if s in offered), None)
-        answer, extensions = self._handshake.accept(
-            subprotocol=subprotocol, extensions=server.extensions
-        )
-        core = Connection(
-            Role.SERVER, limits=server.limits, extensions=extensions, now=self._loop.time()
-        )
-        websocket = WebSocket(
-            core,
-            self._transport,
-            self._loop,
-            request=request,
-            subprotocol=subprotocol,
-            on_lost=server._left,
-        )
-        self._answered = True
-        self._cancel_timer()
-        server._opened(self, websocket)
-        self._transport.write(answer)
-        self._transport.set_protocol(websocket)
-        if self._handshake.trailing_data:
-            websocket.data_received(self._handshake.trailing_data)
-            if (
-                len(self._handshake.trailing_data) > MAX_EARLY_DATA
-                and not websocket._reading_paused
-            ):
-                self._transport.resume_reading()
-        if self._peer_eof and not websocket.eof_received():
-            self._transport.close()
-        return websocket
-
-    def refuse(self, response: Response) -> None:
-        """Answers with plain HTTP, and ends the connection once the client has read it."""
-        if self._answered:
-            return
-        answer = self._handshake.respond(response)
-        self._answered = True
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-        self._cancel_timer()
-        transport = self._transport
-        if transport.is_closing():
-            return
-        transport.write(answer)
-        # To close with unread bytes in the socket resets TCP, and the answer may be lost.
-        if self._peer_eof or not transport.can_write_eof():
-            transport.close()
-        else:
-            transport.write_eof()
-            transport.resume_reading()
-        if (timeout := self._server.limits.close_timeout) is not None:
-            self._timer = self._loop.call_later(timeout, transport.abort)
-
-    def _timed_out(self) -> None:
-        if self._task is None:
-            self.refuse(Response.text("no request in time\n", HTTPStatus.REQUEST_TIMEOUT))
-        else:
-            self.refuse(Response.text("no answer in time\n", HTTPStatus.SERVICE_UNAVAILABLE))
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        limit = self._server.limits.max_discarded_size
-        if limit is not None and self._discarded > limit:
-            self._transport.abort()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def log_error(self, message: str) -> None:
+        """Logs the exception that is being handled."""
+        self.options.logger.exception(message)
 
 
-def _is_cancelled() -> bool:
-    """Whether somebody wants this task to stop; else a CancelledError only passes through it."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _unreachable(websocket: WebSocket) -> None:
+    raise AssertionError("the router has handlers of its own")
+
+
+def _farewell(code: int, reason: str, hint: ReconnectHint) -> Callable[[], Close]:
+    """Returns what makes the Close of each connection.
+
+    Raises:
+        UsageError: there is none to be made.
+    """
+    low, high = hint if isinstance(hint, tuple) else (0.0, hint)
+    if hint is not None and not 0 <= low <= (high or 0.0) < 1e6:
+        raise UsageError(f"a hint is a time in seconds, or two, the smaller first: {hint!r}")
+
+    def make() -> Close:
+        if high is None:
+            return Close(code, reason)
+        told = f"retry-after={random.uniform(low, high):.1f}"
+        return Close(code, f"{reason} {told}" if reason else told)
+
+    try:
+        # The longest that it can be.
+        Close(code, f"{reason} retry-after=999999.9" if high is not None else reason).payload()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return make
 
 
 def _default_max_connections() -> int | None:

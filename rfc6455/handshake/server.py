@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -203,8 +202,8 @@ class ServerHandshake:
                             "request body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
                         )
                 elif isinstance(event, h11.EndOfMessage):
-                    self._request = replace(request, body=bytes(self._body))
-                    return self._request
+                    request.body = bytes(self._body)
+                    return request
                 else:
                     return None
         except h11.RemoteProtocolError as error:
@@ -316,11 +315,7 @@ def validate(request: Request) -> bytes:
     # 3. "An |Upgrade| header field containing the value 'websocket', treated as an ASCII
     #    case-insensitive value."
     if not request.wants_websocket:
-        raise HandshakeError(
-            "this is a WebSocket endpoint",
-            HTTPStatus.UPGRADE_REQUIRED,
-            [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
-        )
+        raise upgrade_required()
     _only_one(headers, "Upgrade")
     # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
     #    case-insensitive value."
@@ -350,6 +345,15 @@ def validate(request: Request) -> bytes:
     offered_subprotocols(request)
     _offered_extensions(request)
     return key
+
+
+def upgrade_required() -> HandshakeError:
+    """Returns what a plain request for a WebSocket is answered with (RFC 9110 §15.5.22)."""
+    return HandshakeError(
+        "this is a WebSocket endpoint",
+        HTTPStatus.UPGRADE_REQUIRED,
+        [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
+    )
 
 
 def offered_subprotocols(request: Request) -> list[str]:

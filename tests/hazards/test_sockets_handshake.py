@@ -14,7 +14,7 @@ import pytest
 
 import rfc6455
 from rfc6455 import Close, HandshakeError, Limits, Request, Response, WebSocket
-from rfc6455.asyncio.server import MAX_EARLY_DATA
+from rfc6455.asyncio.incoming import MAX_EARLY_DATA
 from rfc6455.frames import Opcode
 from tests.transports.support import (
     REQUEST,
@@ -96,7 +96,7 @@ async def test_a_slow_handshake_ends_in_time(behave: object) -> None:
         for peer in peers:
             await peer.__aexit__()
         await settle()
-        assert server._openings == set()
+        assert server._incoming == set()
         assert descriptors() == before
 
 
@@ -131,7 +131,7 @@ async def test_clients_that_never_read_nor_end_after_a_refusal_are_dropped() -> 
         peers = [await dial(server) for _ in range(20)]
         await asyncio.sleep(15.001)
         await settle()
-        assert server._openings == set()
+        assert server._incoming == set()
         for peer in peers:
             await peer.__aexit__()
 
@@ -366,7 +366,7 @@ async def test_early_data_is_bounded_while_the_application_decides() -> None:
     ):
         peer.send(REQUEST + b"".join(client_frame(Opcode.BINARY, m) for m in messages))
         await settle()
-        (opening,) = server._openings
+        (opening,) = server._incoming
         kept = len(opening._handshake.trailing_data)
         assert MAX_EARLY_DATA < kept <= MAX_EARLY_DATA + READ_SIZE
         assert not opening._transport.is_reading()
@@ -380,7 +380,7 @@ async def test_early_data_is_bounded_while_the_application_decides() -> None:
 async def test_a_megabyte_of_early_data_arrives_once_it_is_accepted() -> None:
     async def process_request(request: Request) -> None:
         # The client has sent more than is read.
-        while next(iter(server._openings))._transport.is_reading():  # noqa: ASYNC110
+        while next(iter(server._incoming))._transport.is_reading():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     message = bytes(range(256)) * 4096
@@ -413,7 +413,7 @@ async def test_early_data_behind_a_refused_request_is_neither_kept_nor_answered(
         # Reading goes on, so that the end is seen when it comes.
         peer.end()
         await settle()
-        assert server._openings == set()
+        assert server._incoming == set()
 
 
 @virtual_time

@@ -533,7 +533,7 @@ async def test_many_connections_leave_nothing_behind() -> None:
         await settle()
         assert descriptors() == before
         assert server.connections == frozenset()
-        assert server._openings == set()
+        assert server._incoming == set()
         assert server._tasks == set()
 
 

@@ -343,7 +343,7 @@ async def test_a_peer_that_vanishes_in_its_handshake_is_given_up() -> None:
         peer = await dial(server)
         peer.send(REQUEST[:50])
         await pass_time(15.1)
-        assert server._openings == set()
+        assert server._incoming == set()
         assert descriptors() == before + 1
         await peer.__aexit__()
 

@@ -344,10 +344,10 @@ async def test_what_follows_a_refused_request_is_capped() -> None:
         await settle()
         peer.send(bytes(1000))
         await settle()
-        assert len(server._openings) == 1
+        assert len(server._incoming) == 1
         peer.send(b"!")
         await settle()
-        assert server._openings == set()
+        assert server._incoming == set()
 
 
 @on_each_loop

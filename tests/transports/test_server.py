@@ -619,7 +619,7 @@ async def test_a_client_that_ends_its_side_still_gets_a_page() -> None:
             peer.end()
             assert (await peer.answer())[2] == b"page"
         await settle()
-        assert server._openings == set()
+        assert server._incoming == set()
     assert now() < 1
 
 

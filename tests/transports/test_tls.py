@@ -195,7 +195,7 @@ async def test_a_client_that_does_not_finish_the_handshake_is_dropped_in_time(
             assert b"HTTP" not in await peer.rest()
         assert now() <= 10.001
         await settle()
-        assert server._openings == set()
+        assert server._incoming == set()
 
 
 @virtual_time

@@ -65,3 +65,26 @@ def test_reason_that_is_not_unicode() -> None:
 )
 def test_str_names_the_code_and_escapes_the_reason(close: Close, text: str) -> None:
     assert str(close) == text
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds"),
+    [
+        ("retry-after=3.2", 3.2),
+        ("restart retry-after=0", 0.0),
+        ("restart retry-after=999999.999", 999999.999),
+        ("", None),
+        ("retry-after=", None),
+        ("retry-after=-1", None),
+        ("retry-after=1e9", None),
+        ("retry-after=1000000", None),
+        ("retry-after=.5", None),
+        ("retry-after=1 ", None),
+        ("retry-after=1\n", None),
+        ("retry-after=١", None),
+        ("xretry-after=1", None),
+        ("retry-after=1 later", None),
+    ],
+)
+def test_a_reason_may_say_when_to_come_back(reason: str, seconds: float | None) -> None:
+    assert Close(1012, reason).retry_after == seconds

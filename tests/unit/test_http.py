@@ -150,3 +150,37 @@ def test_error_response() -> None:
     response = error_response(HandshakeError("no", 405, [("Allow", "GET")]))
     assert (response.status, response.headers["Allow"], response.body) == (405, "GET", b"no\n")
     assert error_response(HandshakeError("no")).status == 400
+
+
+def test_responses_of_json_and_html() -> None:
+    response = Response.json({"ä": [1, None]}, 201, headers=[("X", "y")])
+    assert response.body == '{"ä":[1,null]}\n'.encode()
+    assert response.headers == Headers([("Content-Type", "application/json"), ("X", "y")])
+    assert response.status == 201
+    response = Response.html("<p>ä")
+    assert (response.status, response.body) == (200, "<p>ä".encode())
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": -float("inf")}])
+def test_what_json_cannot_say_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        Response.json(value)
+
+
+def test_what_json_has_nothing_for_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Response.json({"a": object()})
+
+
+def test_d4_a_request_does_not_show_its_secrets() -> None:
+    headers = Headers([("Authorization", "SECRET"), ("Cookie", "SECRET")])
+    request = Request("GET", "/a\x1b?token=SECRET", "/a\x1b", "token=SECRET", headers, b"SECRET")
+    assert repr(request) == "<Request GET '/a\\x1b'>"
+
+
+def test_requests_share_no_context() -> None:
+    one, other = (Request("GET", "/", "/", "", Headers()) for _ in range(2))
+    one.context["user"] = "alice"
+    assert other.context == {}
+    assert one == other

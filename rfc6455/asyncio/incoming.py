@@ -1,0 +1,306 @@
+"""A client that has connected to a server, up to its WebSocket or its page.
+
+What lives here: what is done with one request, hook by hook, and how a client is sent away. This
+file does not know how many clients there are, nor what becomes of a WebSocket once it is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from ..addresses import TrustedProxies
+from ..connection import Connection, Role
+from ..errors import HandshakeError
+from ..handshake import ServerHandshake, validate
+from ..headers import Headers
+from ..http import Request, Response, error_response
+from ..limits import Limits
+from ..logs import LoggerLike
+from ..router import Route, Router
+from ..state import State
+from .connection import WebSocket
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["Incoming", "Options", "ProcessRequest", "ProcessResponse", "is_cancelled"]
+
+ProcessRequest: TypeAlias = Callable[[Request], "Response | Awaitable[Response | None] | None"]
+ProcessResponse: TypeAlias = Callable[
+    [Request, Response], "Response | Awaitable[Response | None] | None"
+]
+
+MAX_EARLY_DATA: Final = 64 * 1024
+"""Bytes that a client may send behind its request before it is answered; then reading pauses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `serve` was told about requests; its arguments of these names have the details."""
+
+    route: Route
+    router: Router | None
+    process_request: ProcessRequest | None
+    process_response: ProcessResponse | None
+    limits: Limits
+    max_connections: int | None
+    max_connections_per_address: int | None
+    trusted_proxies: TrustedProxies
+    server_header: str
+    logger: LoggerLike
+
+
+class Incoming(asyncio.Protocol):
+    """A client whose opening handshake is under way, or that asks for plain HTTP.
+
+    Attributes:
+        group: what the client is counted as among its like; empty while it is not.
+    """
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self.group = ""
+        self._server = server
+        self._options = options = server.options
+        self._loop = loop
+        self._handshake = ServerHandshake(options.limits, server_header=options.server_header)
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._peer = ""
+        self._is_proxy = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._answered = False
+        self._peer_eof = False
+        self._discarded = 0
+        # The clock runs from here on: `connection_made` comes after TLS's own handshake.
+        self._accepted_at = loop.time()
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Takes a client, if there is room for it."""
+        self._transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self._peer = peername[0] if isinstance(peername, tuple) else ""
+        self._is_proxy = self._options.trusted_proxies.trust(self._peer)
+        try:
+            self._server.enter(self)
+            if not self._is_proxy:
+                self._server.count(self, self._peer)
+        except HandshakeError as error:
+            self._server.log_failure(error, self._peer)
+            self.refuse(error_response(error), linger=not self._server.is_flooded)
+        else:
+            if (timeout := self._options.limits.open_timeout) is not None:
+                self._timer = self._loop.call_at(self._accepted_at + timeout, self._timed_out)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what a read brought."""
+        if self._answered:
+            self._discard(len(data))
+            return
+        handshake = self._handshake
+        try:
+            request = handshake.receive_data(data)
+            if request is not None:
+                self._identify(request)
+        except HandshakeError as error:
+            self._server.log_failure(error, self._peer)
+            self.refuse(error_response(error))
+            return
+        if interim := handshake.data_to_send():
+            self._transport.write(interim)
+        if request is not None:
+            self._task = self._server.spawn(self._answer(request))
+        if len(handshake.trailing_data) > MAX_EARLY_DATA:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Takes the end of the client's side of TCP; tells whether ours stays open."""
+        self._peer_eof = True
+        # A client that has asked and closed its side may still read the answer; over TLS it cannot.
+        return (
+            self._task is not None
+            and not self._answered
+            and self._transport.get_extra_info("sslcontext") is None
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Takes the end of TCP."""
+        self._cancel_timer()
+        self._server.leave(self)
+        if self._task is not None and not self._answered:
+            self._task.cancel()
+
+    # The answer
+
+    def _identify(self, request: Request) -> None:
+        request.client_address = self._peer
+        if self._is_proxy:
+            request.client_address = self._options.trusted_proxies.client_address(
+                self._peer, request.headers.get_all("X-Forwarded-For")
+            )
+            self._server.count(self, request.client_address)
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            arranged = await self._process(request)
+            if isinstance(arranged, Response):
+                self.refuse(arranged)
+                return
+            route, arguments, websocket = arranged
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            if is_cancelled():
+                raise
+            self._server.log_error("opening handshake failed")
+            if self._handshake.state is State.CONNECTING:
+                self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
+            else:
+                self._transport.abort()
+        else:
+            await self._server.run(websocket, route, arguments)
+
+    async def _process(
+        self, request: Request
+    ) -> Response | tuple[Route, dict[str, Any], WebSocket]:
+        """Returns the answer; or, once it is accepted, the WebSocket and who deals with it."""
+        hook = self._options.process_response
+        try:
+            arranged = await self._choose(request)
+            if not isinstance(arranged, Response):
+                route, arguments, subprotocol = arranged
+                accepted = Response(HTTPStatus.SWITCHING_PROTOCOLS)
+                if hook is not None:
+                    accepted = await _result(hook(request, accepted)) or accepted
+                if accepted.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                    websocket = self._accept(request, route, subprotocol, accepted.headers)
+                    return route, arguments, websocket
+                return accepted
+        except HandshakeError as error:
+            self._server.log_failure(error, request.client_address, request)
+            arranged = error_response(error)
+        if hook is not None:
+            arranged = await _result(hook(request, arranged)) or arranged
+        return arranged
+
+    async def _choose(
+        self, request: Request
+    ) -> Response | tuple[Route, dict[str, Any], str | None]:
+        """Asks the hooks; returns their answer, or the route of a WebSocket and its subprotocol."""
+        options = self._options
+        route, arguments = options.route, _NO_ARGUMENTS
+        response: Response | None
+        if options.process_request is not None:
+            response = await _result(options.process_request(request))
+            if response is not None:
+                return response
+        if options.router is not None:
+            route, arguments = options.router.resolve(request)
+            if route.process_request is not None:
+                response = await _result(route.process_request(request))
+                if response is not None:
+                    return response
+            if route.methods is not None:
+                answer: Response = await _result(route.handler(request, **arguments))
+                return answer
+            route = self._server.route_over_defaults(route)
+        validate(request)
+        return route, arguments, route.choose_subprotocol(request)
+
+    def _accept(
+        self, request: Request, route: Route, subprotocol: str | None, headers: Headers
+    ) -> WebSocket:
+        answer, extensions = self._handshake.accept(
+            subprotocol=subprotocol, extensions=route.extensions or (), headers=headers
+        )
+        core = Connection(
+            Role.SERVER,
+            limits=route.limits or self._options.limits,
+            extensions=extensions,
+            now=self._loop.time(),
+        )
+        websocket = WebSocket(
+            core,
+            self._transport,
+            self._loop,
+            request=request,
+            subprotocol=subprotocol,
+            on_lost=self._server.lost,
+        )
+        self._answered = True
+        self._cancel_timer()
+        self._server.opened(self, websocket, cancel_on_disconnect=route.cancel_on_disconnect)
+        self._transport.write(answer)
+        self._transport.set_protocol(websocket)
+        early = self._handshake.trailing_data
+        if early:
+            websocket.data_received(early)
+            if len(early) > MAX_EARLY_DATA and not websocket._reading_paused:
+                self._transport.resume_reading()
+        if self._peer_eof and not websocket.eof_received():
+            self._transport.close()
+        return websocket
+
+    def refuse(self, response: Response, *, linger: bool = True) -> None:
+        """Answers with plain HTTP, and ends the connection once the client has read it.
+
+        Args:
+            response: the answer.
+            linger: whether the client's end of TCP is waited for. Otherwise a client that goes on
+                sending may lose the answer.
+        """
+        if self._answered:
+            return
+        answer = self._handshake.respond(response)
+        self._answered = True
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._cancel_timer()
+        transport = self._transport
+        if transport.is_closing():
+            return
+        transport.write(answer)
+        # To close with unread bytes in the socket resets TCP, and the answer may be lost.
+        if self._peer_eof or not linger or not transport.can_write_eof():
+            transport.close()
+        else:
+            transport.write_eof()
+            transport.resume_reading()
+        if (timeout := self._options.limits.close_timeout) is not None:
+            self._timer = self._loop.call_later(timeout, transport.abort)
+
+    def _timed_out(self) -> None:
+        if self._task is None:
+            self.refuse(Response.text("no request in time\n", HTTPStatus.REQUEST_TIMEOUT))
+        else:
+            self.refuse(Response.text("no answer in time\n", HTTPStatus.SERVICE_UNAVAILABLE))
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        limit = self._options.limits.max_discarded_size
+        if limit is not None and self._discarded > limit:
+            self._transport.abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+_NO_ARGUMENTS: dict[str, Any] = {}
+
+
+async def _result(value: Any) -> Any:
+    """Returns what a hook returned, which is a coroutine where the hook is a coroutine function."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def is_cancelled() -> bool:
+    """Whether somebody wants this task to stop; else a CancelledError only passes through it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
