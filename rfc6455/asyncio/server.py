@@ -390,8 +390,8 @@ class Server:
         """Lets nobody in any more."""
         self._closing.set()
         self._sockets.close()
-        for opening in list(self._incoming):
-            opening.refuse(Response.text("the server is going away\n", 503))
+        for client in list(self._incoming):
+            client.refuse(Response.text("the server is going away\n", 503))
 
     def _hurry(self) -> None:
         self._turns = deque((0.0, websocket) for _, websocket in self._turns)

@@ -273,7 +273,7 @@ def test_a_function_may_select_the_subprotocol() -> None:
 
 def test_options_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(UsageError, match="exclude"):
-        Route("", nothing, subprotocols=["a"], select_subprotocol=nothing)  # type: ignore[arg-type]
+        Route("", nothing, subprotocols=["a"], select_subprotocol=nothing)
     with pytest.raises(UsageError, match="list"):
         Route("", nothing, subprotocols="chat")
     with pytest.raises(UsageError, match="list"):
