@@ -11,12 +11,15 @@ import signal
 import sys
 from collections.abc import Callable
 
+from . import users
 from .app import App
-from .config import Config, parse
+from .config import Config, ConfigError, parse
 
 
 def main() -> int:
     """Runs the chat server until it is interrupted, and returns the exit status."""
+    if sys.argv[1:2] == ["user"]:
+        return users.main(sys.argv[2:], os.environ)
     config = parse(sys.argv[1:], os.environ)
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -29,6 +32,9 @@ def main() -> int:
     except ImportError as error:
         print(f"--event-loop {config.event_loop}: {error}", file=sys.stderr)
         return 1
+    except ConfigError as error:
+        print(f"wrong configuration: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"cannot listen on {config.host}:{config.port}: {error.strerror}", file=sys.stderr)
         return 1

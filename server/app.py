@@ -6,6 +6,7 @@ not know what the commands do.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
@@ -15,11 +16,16 @@ import rfc6455
 from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, WebSocket
 
 from . import protocol
+from .auth import SUBPROTOCOL, open_authority
 from .chat import Chat
 from .config import Config
 from .engines.embedded import EmbeddedEngine
+from .gate import UNAUTHENTICATED, Gate
 from .http import Pages
+from .limits import Limiter, Rate, source_of
+from .protocol import CommandError
 from .session import Session
+from .tokens import TokenError
 
 __all__ = ["App"]
 
@@ -27,6 +33,10 @@ PATH: Final = "/ws"
 """Where the WebSocket is."""
 MAX_OUTBOX_EVENTS: Final = 256
 MAX_OUTBOX_SIZE: Final = 1024 * 1024
+CONTROL_RATE: Final = 10.0
+CONTROL_BURST: Final = 50
+SWEEP_INTERVAL: Final = 5.0
+"""Seconds between two looks for those whose token has ended."""
 
 logger = logging.getLogger("rfc6455.chat")
 
@@ -40,7 +50,11 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._chat = Chat(EmbeddedEngine(config.history), max_rooms=config.max_rooms)
+        self._gate = Gate(
+            open_authority(config), _limiter(config), max_message_size=config.max_message_size
+        )
+        engine = EmbeddedEngine(config.history)
+        self._chat = Chat(engine, self._gate, max_rooms=config.max_rooms)
         self._pages = Pages({"/healthz": self._health, "/api/stats": self._stats})
         self._sessions: set[Session] = set()
         self._server = self._make_server()
@@ -65,11 +79,14 @@ class App:
             OSError: the address cannot be listened on.
         """
         await self._server.start()
+        self._sweeping = asyncio.create_task(self._sweep())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         await self._server.wait_closed()
+        self._sweeping.cancel()
+        self._gate.authority.close()
 
     @property
     def port(self) -> int:
@@ -94,7 +111,12 @@ class App:
             process_request=self._process_request,
             # Contexts that outlive a message would cost each client tens of KiB.
             extensions=[PermessageDeflate(context_takeover=False, peer_context_takeover=False)],
-            limits=Limits(max_message_size=self._config.max_message_size),
+            subprotocols=[SUBPROTOCOL],
+            limits=Limits(
+                max_message_size=self._gate.first_message_size,
+                control_rate=CONTROL_RATE,
+                control_burst=CONTROL_BURST,
+            ),
             max_connections=self._config.max_connections,
         )
 
@@ -103,6 +125,11 @@ class App:
             return self._pages.respond(request)
         if not self._is_allowed(request):
             return self._pages.refuse(403, "this Origin may not connect")
+        try:
+            self._gate.authority.from_request(request)
+        except TokenError as error:
+            challenge = ("WWW-Authenticate", 'Bearer error="invalid_token"')
+            return self._pages.refuse(401, f"token not accepted: {error.reason}", [challenge])
         return None
 
     def _is_allowed(self, request: Request) -> bool:
@@ -117,20 +144,45 @@ class App:
         return origins[0] in own or origins[0] in self._config.allowed_origins
 
     async def _handle(self, websocket: WebSocket) -> None:
-        session = Session(websocket, max_events=MAX_OUTBOX_EVENTS, max_size=MAX_OUTBOX_SIZE)
+        try:
+            visitor = self._gate.receive(websocket, source_of(websocket.remote_address[0]))
+        except TokenError:
+            await websocket.close(UNAUTHENTICATED, "the token has ended")
+            return
+        session = Session(
+            websocket, max_events=MAX_OUTBOX_EVENTS, max_size=MAX_OUTBOX_SIZE, visitor=visitor
+        )
         self._sessions.add(session)
         try:
             async with session.while_keeping_up():
-                session.answer(self._welcome)
-                async for message in websocket:
-                    await self._chat.receive(session, message)
-                    await session.relieved()
+                await self._converse(session)
         finally:
             self._sessions.discard(session)
             self._chat.leave(session)
+            self._gate.leave(visitor)
         if session.is_too_slow:
             logger.info("%s reads too slowly", ascii(session.name))
             await websocket.close(CloseCode.POLICY_VIOLATION, "too slow")
+
+    async def _converse(self, session: Session) -> None:
+        websocket = session.websocket
+        await websocket.send(self._welcome)
+        try:
+            message = await self._gate.first_message(session.visitor)
+        except CommandError as error:
+            await websocket.send(protocol.encode(protocol.refusal(error)))
+            await websocket.close(UNAUTHENTICATED, error.message)
+            return
+        if message is not None:
+            await self._chat.receive(session, message)
+        async for message in websocket:
+            await self._chat.receive(session, message)
+            await session.relieved()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            self._gate.sweep()
 
     def _health(self) -> dict[str, Any]:
         return {"status": "ok"}
@@ -142,6 +194,14 @@ class App:
             "rooms": [{"room": r.room, "members": r.members} for r in self._chat.room_list()],
             "uptime": round(time.monotonic() - self._started, 3),
         }
+
+
+def _limiter(config: Config) -> Limiter:
+    return Limiter(
+        connection=Rate(config.connection_rate, config.connection_burst),
+        user=Rate(config.user_rate, config.user_burst),
+        address=Rate(config.address_rate, config.address_burst),
+    )
 
 
 def _hosts(host: str, port: int) -> str | list[str]:

@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
+
 from . import protocol
 from .engines.base import Engine, Entry
+from .gate import Gate
 from .protocol import CommandError
 from .rooms import Room, Rooms
 from .session import Session
@@ -26,16 +29,19 @@ class Chat:
 
     Args:
         engine: keeps messages and hands them on.
+        gate: knows who somebody is, and how much they may do; by default everybody, everything.
         max_rooms: how many rooms there may be.
     """
 
-    def __init__(self, engine: Engine, *, max_rooms: int = 1000) -> None:
+    def __init__(self, engine: Engine, gate: Gate | None = None, *, max_rooms: int = 1000) -> None:
         self._engine = engine
+        self._gate = Gate() if gate is None else gate
         self._rooms = Rooms(max_rooms)
         self._users: dict[str, Session] = {}
         self._closing = False
         engine.subscribe(self._published)
         self._commands: dict[type, Callable[[Session, Any], Awaitable[protocol.Ack]]] = {
+            protocol.Refresh: self._refresh,
             protocol.ListRooms: self._list_rooms,
             protocol.CreateRoom: self._create_room,
             protocol.Join: self._join,
@@ -59,16 +65,12 @@ class Chat:
         """Carries out a command and answers it, once."""
         request_id = None
         try:
-            command = protocol.decode(message)
+            command = self._read(session, message)
             request_id = command.id
+            self._gate.pay(session.visitor, 1.0)
             answer = await self._carry_out(session, command)
         except CommandError as error:
-            event = protocol.Error(
-                id=request_id if error.id is None else error.id,
-                code=error.code,
-                message=error.message,
-            )
-            session.answer(protocol.encode(event))
+            session.answer(protocol.encode(protocol.refusal(error, request_id)))
         else:
             answer.id = request_id
             session.answer(protocol.encode(answer))
@@ -88,6 +90,14 @@ class Chat:
         for room in session.created:
             self._remove_if_empty(room)
 
+    def _read(self, session: Session, message: str | bytes) -> protocol.AnyCommand:
+        try:
+            return protocol.decode(message)
+        except CommandError:
+            # What is no command costs as much as one.
+            self._gate.pay(session.visitor, 1.0)
+            raise
+
     async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> protocol.Ack:
         if isinstance(command, protocol.Hello):
             return self._hello(session, command)
@@ -98,12 +108,23 @@ class Chat:
     def _hello(self, session: Session, command: protocol.Hello) -> protocol.HelloAck:
         if session.name:
             raise CommandError("already_hello", f"you are {session.name!r} already")
-        name = protocol.check_name(command.name)
+        identity = self._gate.enter(session.visitor, command)
+        name = identity.name
         if protocol.name_key(name) in self._users:
             raise CommandError("name_taken", f"the name {name!r} is taken")
         session.name = name
+        session.visitor.identity = identity
         self._users[protocol.name_key(name)] = session
-        return protocol.HelloAck(name=name, rooms=self.room_list())
+        expires_in = self._gate.expires_in(identity)
+        return protocol.HelloAck(
+            name=name,
+            role=identity.role.name.lower(),
+            rooms=self.room_list(),
+            expires_in=msgspec.UNSET if expires_in is None else expires_in,
+        )
+
+    async def _refresh(self, session: Session, command: protocol.Refresh) -> protocol.RefreshAck:
+        return protocol.RefreshAck(expires_in=self._gate.refresh(session.visitor, command.token))
 
     async def _list_rooms(self, session: Session, command: protocol.ListRooms) -> protocol.RoomsAck:
         return protocol.RoomsAck(rooms=self.room_list())
@@ -146,6 +167,7 @@ class Chat:
     async def _send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
         room = self._room_of(session, command.room)
         text = protocol.check_text(command.text)
+        self._gate.pay_for_publishing(session.visitor, len(room))
         position = await self._engine.append(room.name, session.name, text)
         return protocol.SendAck(room=room.name, offset=position.offset)
 

@@ -19,6 +19,7 @@ __all__ = ["Config", "ConfigError", "load", "parse", "printed"]
 
 PREFIX: Final = "RFC6455_CHAT_"
 EVENT_LOOPS: Final = ("asyncio", "uvloop")
+AUTH: Final = ("open", "token")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 REDACTED: Final = "(secret)"
@@ -80,6 +81,32 @@ class Config:
     max_message_size: int = _option(64 * 1024, "size of a command", metavar="BYTES", least=1024)
     max_rooms: int = _option(1000, "rooms", metavar="N", least=1)
     history: int = _option(100, "messages kept in each room", metavar="N", least=0)
+    auth: str = _option("open", "open lets guests in; token asks everybody for one", choices=AUTH)
+    users: str = _option("", "an SQLite file with users, who can log in", metavar="FILE")
+    jwt_secret: str = _option("", "the secret for tokens with HS256", secret=True)
+    jwks_file: str = _option("", "public keys for tokens with RS256 or ES256", metavar="FILE")
+    jwt_issuer: str = _option("", "what iss of a token has to be", metavar="TEXT")
+    jwt_audience: str = _option("", "what aud of a token has to be", metavar="TEXT")
+    token_lifetime: float = _option(
+        900.0, "of a token that is given here", metavar="SECONDS", least=60
+    )
+    login_lifetime: float = _option(
+        7 * 86400.0, "how long a login can be refreshed", metavar="SECONDS", least=60
+    )
+    cookies: bool = _option(False, "take tokens from cookies, from pages of allowed origins")
+    query_tokens: bool = _option(True, "take tokens from ?token=")
+    connection_rate: float = _option(
+        20.0, "commands a second of one connection, over time", metavar="N", least=0
+    )
+    connection_burst: float = _option(100.0, "those that may come at once", metavar="N", least=1)
+    user_rate: float = _option(
+        40.0, "commands a second of one user, over time", metavar="N", least=0
+    )
+    user_burst: float = _option(200.0, "those that may come at once", metavar="N", least=1)
+    address_rate: float = _option(
+        400.0, "commands a second from one address, over time", metavar="N", least=0
+    )
+    address_burst: float = _option(2000.0, "those that may come at once", metavar="N", least=1)
     event_loop: str = _option(
         "asyncio", "uvloop is faster, and has to be installed", choices=EVENT_LOOPS
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, get_args
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 MAX_TEXT: Final = 4000
 """Characters in a message."""
@@ -43,13 +43,22 @@ class CommandError(Exception):
         code: for programs, such as ``name_taken``.
         message: for people.
         id: of the command, where it could be read.
+        retry_after: seconds after which it may be tried again, where that helps.
     """
 
-    def __init__(self, code: str, message: str, id: RequestId | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        id: RequestId | None = None,
+        *,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.id = id
+        self.retry_after = retry_after
 
 
 # Commands: what a client sends
@@ -62,9 +71,16 @@ class Command(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True
 
 
 class Hello(Command, tag="hello"):
-    """Enter under a name. The first command."""
+    """Enter, under a name or with a token that tells it. The first command."""
 
-    name: str
+    name: str | UnsetType = UNSET
+    token: str | UnsetType = UNSET
+
+
+class Refresh(Command, tag="refresh"):
+    """Stay, with a new token in the place of one that expires."""
+
+    token: str
 
 
 class ListRooms(Command, tag="list_rooms"):
@@ -117,7 +133,7 @@ class Members(Command, tag="members"):
 
 
 AnyCommand: TypeAlias = (
-    Hello | ListRooms | CreateRoom | Join | Leave | Send | Private | Typing | Members
+    Hello | Refresh | ListRooms | CreateRoom | Join | Leave | Send | Private | Typing | Members
 )
 
 # Events: what the server sends
@@ -225,10 +241,18 @@ class Ack(Event, tag="ack"):
 
 
 class HelloAck(Ack, kw_only=True):
-    """The user's name as the others see it, and all rooms."""
+    """The user's name as the others see it, and all rooms; how long the token is good for."""
 
     name: str
+    role: str
     rooms: list[RoomInfo]
+    expires_in: float | UnsetType = UNSET
+
+
+class RefreshAck(Ack, kw_only=True):
+    """For how many seconds the token is good."""
+
+    expires_in: float
 
 
 class RoomsAck(Ack, kw_only=True):
@@ -274,6 +298,17 @@ class Error(Event, tag="error"):
     id: RequestId | None
     code: str
     message: str
+    retry_after: float | UnsetType = UNSET
+
+
+def refusal(error: CommandError, request_id: RequestId | None = None) -> Error:
+    """Returns the answer that tells of an error; its own id goes before the given one."""
+    return Error(
+        id=request_id if error.id is None else error.id,
+        code=error.code,
+        message=error.message,
+        retry_after=UNSET if error.retry_after is None else error.retry_after,
+    )
 
 
 _encoder = msgspec.json.Encoder()
@@ -290,10 +325,7 @@ class _Envelope(Struct):
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _type_decoder = msgspec.json.Decoder(str)
 _id_decoder: msgspec.json.Decoder[RequestId | None] = msgspec.json.Decoder(RequestId | None)
-_types: Final = frozenset(
-    command.__struct_config__.tag
-    for command in (Hello, ListRooms, CreateRoom, Join, Leave, Send, Private, Typing, Members)
-)
+_types: Final = frozenset(command.__struct_config__.tag for command in get_args(AnyCommand))
 
 
 def encode(event: Event) -> str:

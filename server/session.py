@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import rfc6455
 
+from .gate import Visitor
 from .rooms import Room
 
 __all__ = ["Session"]
@@ -32,6 +33,7 @@ class Session:
         max_events: how many events may wait.
         max_size: how many characters they may have together.
         max_wait: how long commands may wait for answers to be taken, in seconds.
+        visitor: who comes in over the connection.
     """
 
     def __init__(
@@ -41,14 +43,17 @@ class Session:
         max_events: int,
         max_size: int,
         max_wait: float = 20.0,
+        visitor: Visitor | None = None,
     ) -> None:
         self.name = ""
         """The user's name; empty before ``hello``."""
+        self.visitor = visitor or Visitor(websocket)
+        """Who came in over which connection."""
         self.rooms: set[str] = set()
         """The rooms that the user is in."""
         self.created: list[Room] = []
         """The rooms that the user created, and that may still wait for somebody to join."""
-        self._websocket = websocket
+        self.websocket = websocket
         self._max_events = max_events
         self._max_size = max_size
         self._max_wait = max_wait
@@ -109,7 +114,7 @@ class Session:
                 while self._outbox:
                     event = self._take()
                     self._sending = True
-                    await self._websocket.send(event)
+                    await self.websocket.send(event)
                     self._sending = False
                 self._not_empty.clear()
         except rfc6455.ConnectionClosed:

@@ -35,6 +35,8 @@ COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 # Headers that bring a key along, change what is signed, or that one must understand: the keys are
 # ours alone, and nothing else is understood.
 REFUSED_HEADERS: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
+OWN_LOGIN: Final = "rfc6455_login"
+"""A claim of our own: when the password was given."""
 ALGORITHMS: Final = {"RSA": "RS256", "EC": "ES256", "oct": "HS256"}
 
 
@@ -82,6 +84,7 @@ class Identity:
         expires: when that ends, in Unix time; None for never.
         issued: since when it holds, in Unix time.
         session: which login it comes from; empty where nobody logged in.
+        login: when this server was given a password for it, in Unix time; 0 where it was not.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Identity:
     expires: float | None = None
     issued: float = 0.0
     session: str = ""
+    login: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +184,13 @@ class Tokens:
         self._jws = jwt.PyJWS()
         self.lifetime = lifetime
 
-    def issue(self, name: str, role: Role, session: str = "") -> str:
+    def issue(self, name: str, role: Role, login: Identity | None = None) -> str:
         """Returns a new token.
 
         Args:
             name: of the user.
             role: of the user.
-            session: which login it comes from; by default a new one.
+            login: an earlier token's, which this one continues; by default a new login.
 
         Raises:
             KeyError: there is no secret to sign with.
@@ -195,7 +199,8 @@ class Tokens:
         claims: dict[str, Any] = {
             "sub": name,
             "role": role.name.lower(),
-            "sid": session or secrets.token_hex(16),
+            "sid": login.session if login else secrets.token_hex(16),
+            OWN_LOGIN: login.login if login else round(now, 3),
             "iat": round(now, 3),
             "exp": round(now + self.lifetime, 3),
         }
@@ -224,7 +229,8 @@ class Tokens:
             raise TokenError("signature") from error
         except jwt.PyJWTError as error:
             raise TokenError("malformed") from error
-        return self._judge(_read_object(payload))
+        # Only who has the secret can have put a login of ours there.
+        return self._judge(_read_object(payload), own=key.algorithm == "HS256")
 
     def _key_for(self, header: Mapping[str, Any]) -> Key:
         if REFUSED_HEADERS.intersection(header):
@@ -244,7 +250,7 @@ class Tokens:
             raise TokenError("header")
         return key
 
-    def _judge(self, claims: Mapping[str, Any]) -> Identity:
+    def _judge(self, claims: Mapping[str, Any], *, own: bool) -> Identity:
         now = self._clock()
         expires = _number(claims, "exp")
         if expires is None:
@@ -264,8 +270,14 @@ class Tokens:
         if not (isinstance(subject, str) and isinstance(role, str) and isinstance(session, str)):
             raise TokenError("claims")
         try:
-            name = protocol.check_name(subject)
-            return Identity(name, Role.named(role), expires, issued or 0.0, session)
+            return Identity(
+                protocol.check_name(subject),
+                Role.named(role),
+                expires,
+                issued or 0.0,
+                session,
+                (own and _number(claims, OWN_LOGIN)) or 0.0,
+            )
         except (protocol.CommandError, ValueError) as error:
             raise TokenError("claims") from error
 

@@ -11,11 +11,14 @@ import rfc6455
 from server.app import App
 from server.config import Config
 
+# Most tests ask as fast as they can.
+UNHURRIED = {"connection_rate": 0.0, "user_rate": 0.0, "address_rate": 0.0}
+
 
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[str]:
     """Runs the chat on a free port, and gives its address without a scheme."""
-    async with App(Config(host="127.0.0.1", port=0, **settings)) as app:
+    async with App(Config(host="127.0.0.1", port=0, **UNHURRIED | settings)) as app:
         yield f"127.0.0.1:{app.port}"
 
 

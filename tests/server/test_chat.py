@@ -35,6 +35,7 @@ async def test_hello_comes_first_and_once() -> None:
             "type": "ack",
             "id": 2,
             "name": "Ann",
+            "role": "guest",
             "rooms": [{"room": "lobby", "members": 0}],
         }
         assert (await ann.ask("hello", name="Bob"))["code"] == "already_hello"

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,9 +172,13 @@ def test_an_address_in_use_is_one_line(free_port_taken: int) -> None:
 
 def test_every_option_is_in_the_documentation() -> None:
     page = (ROOT / "docs" / "howto" / "configure-the-chat.md").read_text("utf-8")
-    rows = {line.split("|")[1].strip(" `"): line for line in page.splitlines() if "|" in line}
+    documented = {}
+    for line in page.splitlines():
+        if line.startswith("| `"):
+            names, defaults = (cell.replace("`", "").split(",") for cell in line.split("|")[1:3])
+            for name, shown in zip(names, defaults * len(names), strict=False):
+                documented[name.strip(" ")] = shown.strip(" ")
     for option in fields(Config):
-        default = option.default
-        shown = "none" if default in ((), "") else str(default)
-        shown = shown.lower() if isinstance(default, bool) else shown
-        assert rows[option.name].split("|")[2].strip(" `") == shown
+        default: Any = option.default
+        text = "none" if default in ((), "") else str(default)
+        assert documented[option.name] == (text.lower() if type(default) is bool else text)

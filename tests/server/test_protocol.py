@@ -65,8 +65,8 @@ def test_an_unknown_type_is_refused_with_its_id(type_: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {},
         {"name": 1},
+        {"token": 1},
         {"name": None},
         {"name": "a", "extra": 1},
         {"name": ["a"]},
