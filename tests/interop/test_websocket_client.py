@@ -1,4 +1,4 @@
-"""The threaded client `websocket-client` with our server."""
+"""The threaded client `websocket-client` with our server. It knows no compression."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import websocket
 import rfc6455
 from tests.helpers import async_test
 
-
-async def echo(connection: rfc6455.WebSocket) -> None:
-    async for message in connection:
-        if message == "close me":
-            await connection.close(4321, "as you wish")
-        await connection.send(message)
+from .support import CLOSE, FRAGMENTS, answer
 
 
 @async_test
 async def test_websocket_client_as_client() -> None:
-    async with rfc6455.serve(echo, "127.0.0.1", 0) as server:
+    async with rfc6455.serve(answer, "127.0.0.1", 0) as server:
         uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         await asyncio.to_thread(converse, uri)
 
@@ -39,10 +34,12 @@ def converse(uri: str) -> None:
     opcode, pong = client.recv_data(control_frame=True)
     assert (opcode, pong) == (websocket.ABNF.OPCODE_PONG, b"between")
     assert client.recv() == "fragments"
+    client.send(FRAGMENTS)
+    assert client.recv() == FRAGMENTS
     client.close(status=4000, reason=b"done")
 
     client = websocket.create_connection(uri, timeout=20)
-    client.send("close me")
+    client.send(CLOSE)
     opcode, payload = client.recv_data(control_frame=True)
     assert opcode == websocket.ABNF.OPCODE_CLOSE
     assert payload == (4321).to_bytes(2, "big") + b"as you wish"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 
 import rfc6455
 from tests.helpers import ROOT, async_test
+
+from .support import CLOSE, FRAGMENTS, answer, send_in_fragments
 
 pytestmark = pytest.mark.node
 
@@ -27,16 +29,13 @@ ECHOED = [
     [True, 0, None],
     [True, 70000, 7],
     [False, len("fragment by fragment"), "fragment by fragment"],
+    [False, len(FRAGMENTS), FRAGMENTS],
 ]
 
 
-async def echo(websocket: rfc6455.WebSocket) -> None:
-    async for message in websocket:
-        await websocket.send(message)
-
-
 @asynccontextmanager
-async def ws_server(*arguments: str) -> AsyncIterator[str]:
+async def ws_server(*arguments: str, ends: Sequence[Sequence[object]]) -> AsyncIterator[str]:
+    """A server, and how it has to see its connections end."""
     process = await asyncio.create_subprocess_exec(
         *("node", str(PEER), "server", *arguments),
         env=ENVIRONMENT,
@@ -45,46 +44,55 @@ async def ws_server(*arguments: str) -> AsyncIterator[str]:
     try:
         assert process.stdout is not None
         yield f"ws://127.0.0.1:{int(await process.stdout.readline())}"
+        for end in ends:
+            assert json.loads(await process.stdout.readline()) == end
     finally:
         process.kill()
         await process.wait()
 
 
-async def run_client(extension: rfc6455.PermessageDeflate, *arguments: str) -> dict[str, object]:
+async def run_client(
+    extension: rfc6455.PermessageDeflate, closer: str, *arguments: str
+) -> dict[str, object]:
     closed: asyncio.Future[tuple[int | None, str]] = asyncio.get_running_loop().create_future()
 
     async def handler(websocket: rfc6455.WebSocket) -> None:
         try:
-            await echo(websocket)
+            await answer(websocket)
         finally:
             closed.set_result((websocket.close_code, websocket.close_reason))
 
     async with rfc6455.serve(handler, "127.0.0.1", 0, extensions=[extension]) as server:
         port = server.sockets[0].getsockname()[1]
         process = await asyncio.create_subprocess_exec(
-            *("node", str(PEER), "client", f"ws://127.0.0.1:{port}", *arguments),
+            *("node", str(PEER), "client", f"ws://127.0.0.1:{port}", closer, *arguments),
             env=ENVIRONMENT,
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await process.communicate()
-        assert await closed == (4000, "done")
-    result: dict[str, object] = json.loads(output)
+        result: dict[str, object] = json.loads(output)
+        if closer == "client":
+            assert await closed == (4000, "done")
+            assert result["close"] == [4000, ""]
+        else:
+            assert (await closed)[0] == 4321
+            assert result["close"] == [4321, "as you wish"]
     assert result["echoed"] == ECHOED
     assert result["pong"] == "are you there"
-    assert result["close"] == [4000, ""]
     return result
 
 
+@pytest.mark.parametrize("closer", ["client", "server"])
 @async_test
-async def test_ws_as_client() -> None:
-    result = await run_client(rfc6455.PermessageDeflate(threshold=0))
+async def test_ws_as_client(closer: str) -> None:
+    result = await run_client(rfc6455.PermessageDeflate(threshold=0), closer)
     assert result["extensions"] == ""
 
 
 @pytest.mark.parametrize("bits", range(8, 16))
-@pytest.mark.parametrize("takeover", [True, False], ids=["takeover", "no takeover"])
+@pytest.mark.parametrize(("takeover", "closer"), [(True, "client"), (False, "server")])
 @async_test
-async def test_ws_as_client_with_compression(bits: int, takeover: bool) -> None:
+async def test_ws_as_client_with_compression(bits: int, takeover: bool, closer: str) -> None:
     result = await run_client(
         rfc6455.PermessageDeflate(
             threshold=0,
@@ -93,6 +101,7 @@ async def test_ws_as_client_with_compression(bits: int, takeover: bool) -> None:
             context_takeover=takeover,
             peer_context_takeover=takeover,
         ),
+        closer,
         "{}",
     )
     extensions = str(result["extensions"])
@@ -103,28 +112,37 @@ async def test_ws_as_client_with_compression(bits: int, takeover: bool) -> None:
     assert ("server_no_context_takeover" in extensions) is not takeover
 
 
-async def converse(uri: str, extension: rfc6455.PermessageDeflate | None) -> str:
+async def converse(uri: str, extension: rfc6455.PermessageDeflate | None, closer: str) -> str:
     extensions = [extension] if extension is not None else []
     async with rfc6455.connect(uri, extensions=extensions) as websocket:
         for message in ("", "hé€😀", "x" * 70000, b"", bytes(70000)):
             await websocket.send(message)
             assert await websocket.recv() == message
-        await websocket.send("in fragments")
-        assert await websocket.recv() == "in fragments"
-        assert await websocket.ping() >= 0
-        await websocket.send("close me")
-        with pytest.raises(rfc6455.ConnectionClosedError):
-            await websocket.recv()
-    assert (websocket.close_code, websocket.close_reason) == (4321, "as you wish")
+        await websocket.send(FRAGMENTS)
+        assert await websocket.recv() == FRAGMENTS
+        await send_in_fragments(websocket, "frag", "", "ments")
+        assert await websocket.recv() == "fragments"
+        if closer == "client":
+            await websocket.close(4000, "done")
+            assert (websocket.close_code, websocket.close_reason) == (4000, "done")
+        else:
+            await websocket.send(CLOSE)
+            with pytest.raises(rfc6455.ConnectionClosedError):
+                await websocket.recv()
+            assert (websocket.close_code, websocket.close_reason) == (4321, "as you wish")
     assert websocket.response is not None
     return websocket.response.headers.get("Sec-WebSocket-Extensions", "") or ""
 
 
+WE_CLOSE = [4000, "done"]
+THEY_CLOSE = [4321, ""]
+
+
 @async_test
 async def test_ws_as_server() -> None:
-    async with ws_server() as uri:
-        assert await converse(uri, rfc6455.PermessageDeflate(threshold=0)) == ""
-        assert await converse(uri, None) == ""
+    async with ws_server(ends=[WE_CLOSE, THEY_CLOSE]) as uri:
+        assert await converse(uri, rfc6455.PermessageDeflate(threshold=0), "client") == ""
+        assert await converse(uri, None, "server") == ""
 
 
 @pytest.mark.parametrize("bits", range(9, 16))
@@ -132,17 +150,18 @@ async def test_ws_as_server() -> None:
 async def test_ws_as_server_with_compression(bits: int) -> None:
     # `ws` compresses with zlib as it is, which cannot make a window of 8 bits.
     options = json.dumps({"serverMaxWindowBits": bits, "clientMaxWindowBits": bits})
-    async with ws_server(options) as uri:
+    async with ws_server(options, ends=[WE_CLOSE, THEY_CLOSE]) as uri:
         extension = rfc6455.PermessageDeflate(threshold=0, window_bits=15, peer_window_bits=15)
-        agreed = await converse(uri, extension)
-        assert f"server_max_window_bits={bits}" in agreed
-        assert f"client_max_window_bits={bits}" in agreed
+        for closer in ("client", "server"):
+            agreed = await converse(uri, extension, closer)
+            assert f"server_max_window_bits={bits}" in agreed
+            assert f"client_max_window_bits={bits}" in agreed
 
 
 @async_test
 async def test_ws_as_server_without_context_takeover() -> None:
     options = json.dumps({"serverNoContextTakeover": True, "clientNoContextTakeover": True})
-    async with ws_server(options) as uri:
-        agreed = await converse(uri, rfc6455.PermessageDeflate(threshold=0))
+    async with ws_server(options, ends=[WE_CLOSE]) as uri:
+        agreed = await converse(uri, rfc6455.PermessageDeflate(threshold=0), "client")
         assert "server_no_context_takeover" in agreed
         assert "client_no_context_takeover" in agreed
