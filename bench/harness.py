@@ -137,11 +137,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def write_results(
-    name: str, facts: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
+    name: str,
+    facts: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path = RESULTS,
 ) -> Path:
-    """Writes ``bench/results/<name>.json`` and returns its path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    """Writes ``<name>.json`` into ``folder`` and returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     rows = ",\n".join(json.dumps(row) for row in results)
     path.write_text(f'{{"environment": {json.dumps(facts, indent=1)},\n"results": [\n{rows}\n]}}\n')
     return path

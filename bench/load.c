@@ -20,7 +20,8 @@
 
 #include "load.h"
 
-enum { EVENTS = 256, OPENING = 64, CHECKED = 16, DRAIN_SECONDS = 30 };
+enum { EVENTS = 256, OPENING = 64, DRAIN_SECONDS = 30 };
+enum { CHECKED = 16, CHECKED_SIZE = 1 << 18 }; /* on each connection: messages, octets */
 enum { STEPS = 32, BUCKETS = 64 * STEPS }; /* of the histogram: 32 to each power of two */
 
 struct options options = {.host = "127.0.0.1",
@@ -32,9 +33,10 @@ struct options options = {.host = "127.0.0.1",
 
 static uint64_t histogram[BUCKETS], worst;
 static uint64_t asked, answered; /* messages, or publishes and deliveries, or handshakes */
-static unsigned opened;
+static unsigned opened, to_check;
+static struct client *publisher; /* the last that was opened: every other is known by then */
 static bool wanted; /* something is to be read from stdin */
-static bool stopping, checking, pacing, publishing, shaking;
+static bool stopping, checking, pacing, publishing, shaking, idle;
 
 /* Latencies, in nanoseconds */
 
@@ -69,8 +71,8 @@ static double percentile(double share)
 static void publish(void)
 {
     asked++;
-    queue(&clients[0], 1);
-    flush(&clients[0]);
+    queue(publisher, 1);
+    flush(publisher);
 }
 
 static void messages_came(struct client *c, unsigned count)
@@ -79,7 +81,6 @@ static void messages_came(struct client *c, unsigned count)
     answered += count;
     if (publishing) {
         if (answered == asked * options.connections) {
-            struct client *publisher = &clients[0];
             while (publisher->sent_count) {
                 note(now - publisher->sent[publisher->sent_first]);
                 publisher->sent_first = (publisher->sent_first + 1) % options.in_flight;
@@ -96,7 +97,7 @@ static void messages_came(struct client *c, unsigned count)
         c->sent_first = c->sent_first + 1 == options.in_flight ? 0 : c->sent_first + 1;
         c->sent_count--;
     }
-    if (checking && c->received + c->sent_count >= CHECKED)
+    if (checking && c->received + c->sent_count >= to_check)
         return;
     if (!stopping && !pacing) {
         asked += count;
@@ -125,6 +126,7 @@ static void opening_event(struct client *c, uint32_t events)
     advance(c, events);
     if (c->state == OPEN) {
         opened++;
+        publisher = c;
         if (shaking)
             send_close(c);
     }
@@ -191,19 +193,23 @@ static void drain(const char *what)
 /* The first messages of every connection, compared octet by octet. */
 static void check(unsigned from, unsigned count)
 {
+    size_t affordable = CHECKED_SIZE / ring.plain_size[0] + 1;
+    to_check = affordable < CHECKED ? (unsigned)affordable : CHECKED;
+    if (idle)
+        to_check = 1;
     checking = true;
-    for (unsigned i = 0; i < options.connections; i++)
+    for (unsigned i = from; i < count; i++)
         clients[i].checking = true;
     if (publishing) {
         stopping = true;
-        for (unsigned i = 0; i < CHECKED; i++) {
+        for (unsigned i = 0; i < to_check; i++) {
             publish();
             drain("check");
         }
         stopping = false;
     } else {
         for (unsigned i = from; i < count; i++) {
-            unsigned first = options.in_flight < CHECKED ? options.in_flight : CHECKED;
+            unsigned first = options.in_flight < to_check ? options.in_flight : to_check;
             asked += first;
             queue(&clients[i], first);
             flush(&clients[i]);
@@ -284,7 +290,7 @@ static void measure(void)
     stopping = true;
     drain("after the measurement");
     printf("{\"mode\": \"%s\", \"connections\": %u, \"in_flight\": %u, \"count\": %llu, "
-           "\"seconds\": %.6f, \"rate\": %.1f, \"server_cpu_us\": %.4f, "
+           "\"seconds\": %.6f, \"rate\": %.1f, \"cpu_us\": %.4f, "
            "\"generator_load\": %.3f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, "
            "\"p99\": %.1f, \"p99.9\": %.1f, \"max\": %.1f}}\n",
            options.mode, options.connections, options.in_flight, (unsigned long long)done, elapsed,
@@ -293,13 +299,14 @@ static void measure(void)
 }
 
 /* Holds connections: reads how many there shall be, opens them, says so, until stdin ends. */
-static void hold(bool used)
+static void hold(void)
 {
     char line[32];
     unsigned count = 0;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event))
         die("load: stdin must be a pipe");
+    setvbuf(stdin, NULL, _IONBF, 0);
     for (;;) {
         wanted = false;
         while (!wanted)
@@ -307,10 +314,10 @@ static void hold(bool used)
         if (!fgets(line, sizeof line, stdin))
             return;
         unsigned more = (unsigned)atoi(line);
-        if (more > options.connections)
-            die("load: at most --connections %u", options.connections);
+        if (more < count || more > options.connections)
+            die("load: not from %u to %u connections of %u", count, more, options.connections);
         open_connections(count, more);
-        if (used)
+        if (idle)
             check(count, more);
         count = more;
         printf("%u\n", count);
@@ -322,7 +329,7 @@ static const char help[] =
     "usage: load MODE --port PORT [options]\n\n"
     "modes:\n"
     "  echo         messages that come back\n"
-    "  broadcast    the first connection sends, all receive; counts deliveries\n"
+    "  broadcast    one connection sends, all receive; counts deliveries\n"
     "  handshakes   connect, upgrade, close, again\n"
     "  idle         hold connections, as many as a number read from stdin says\n"
     "  unused       the same, without a message on each of them first\n\n"
@@ -346,7 +353,7 @@ static void read_options(int count, char **arguments)
         {"messages", 1, NULL, 'm'},   {"binary", 0, NULL, 'b'},    {"deflate", 0, NULL, 'd'},
         {"connections", 1, NULL, 'n'}, {"in-flight", 1, NULL, 'f'}, {"interval-us", 1, NULL, 'i'},
         {"warmup", 1, NULL, 'w'},     {"seconds", 1, NULL, 's'},   {"pid", 1, NULL, 'c'},
-        {"help", 0, NULL, '?'},       {NULL, 0, NULL, 0}};
+        {"help", 0, NULL, 'H'},       {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(count, arguments, "", known, NULL)) != -1) {
         switch (option) {
@@ -362,7 +369,8 @@ static void read_options(int count, char **arguments)
         case 'w': options.warmup = atof(optarg); break;
         case 's': options.seconds = atof(optarg); break;
         case 'c': options.pid = atoi(optarg); break;
-        default: fputs(help, option == '?' && optopt == 0 ? stdout : stderr); exit(optopt != 0);
+        case 'H': fputs(help, stdout); exit(0);
+        default: exit(1);
         }
     }
     if (optind + 1 != count)
@@ -387,7 +395,8 @@ int main(int count, char **arguments)
         die("load: %u connections, but this process may open %llu files", options.connections,
             (unsigned long long)files.rlim_cur);
     const char *mode = options.mode;
-    bool idle = !strcmp(mode, "idle"), unused = !strcmp(mode, "unused");
+    bool unused = !strcmp(mode, "unused");
+    idle = !strcmp(mode, "idle");
     publishing = !strcmp(mode, "broadcast");
     shaking = !strcmp(mode, "handshakes");
     if (!idle && !unused && !publishing && !shaking && strcmp(mode, "echo"))
@@ -399,7 +408,7 @@ int main(int count, char **arguments)
     epoll = epoll_create1(0);
     clients = calloc(options.connections, sizeof *clients);
     if (idle || unused) {
-        hold(idle);
+        hold();
         return 0;
     }
     if (!shaking) {

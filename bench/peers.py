@@ -34,6 +34,7 @@ class Server:
         variant: one of the ways in which the module can serve.
         deflate: the libraries it can compress with, the one that it uses by itself first.
         broadcasts: whether it serves that workload.
+        closes: whether it knows the closing handshake.
         environment: variables it runs with.
         quick: whether a quick run has it.
     """
@@ -45,6 +46,7 @@ class Server:
     variant: str = ""
     deflate: tuple[str, ...] = ()
     broadcasts: bool = True
+    closes: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     quick: bool = False
 
@@ -102,10 +104,10 @@ SERVERS: Final[tuple[Server, ...]] = (
     Server("tornado", "tornado_web", ("tornado",), deflate=("zlib",)),
     Server("socketify", "socketify_app", ("socketify",), deflate=("zlib",)),
     Server("node-ws", "node", deflate=("zlib",)),
-    Server("raw-asyncio", "raw", loop="asyncio"),
-    Server("raw-uvloop", "raw", quick=True),
+    Server("raw-asyncio", "raw", loop="asyncio", closes=False),
+    Server("raw-uvloop", "raw", closes=False, quick=True),
     Server("c-ws", "c", variant="ws", deflate=("none",), quick=True),
-    Server("c-raw", "c", variant="raw", broadcasts=False, quick=True),
+    Server("c-raw", "c", variant="raw", broadcasts=False, closes=False, quick=True),
 )
 
 

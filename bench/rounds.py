@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from .messages import messages
 from .processes import Process, build, pinned
 
-__all__ = ["Load", "Row", "in_rounds", "ratio", "rows"]
+__all__ = ["Load", "Row", "in_rounds", "median_of", "ratio"]
 
 PATIENCE: Final = 300
 """Seconds that one run may take beyond its measured time."""
@@ -100,7 +100,7 @@ def contents(size: int) -> Iterator[Path]:
 
 def order(names: Sequence[T], number: int) -> list[T]:
     """Returns the order of a round: another one starts, and every second round goes backwards."""
-    turn = number % len(names)
+    turn = number % max(len(names), 1)
     turned = [*names[turn:], *names[:turn]]
     return turned if number % 2 else turned[::-1]
 
@@ -110,7 +110,7 @@ def in_rounds(
     rounds: int,
     *,
     problem: Callable[[str, Exception], None] | None = None,
-) -> dict[str, list[Sample]]:
+) -> list[Row]:
     """Runs each candidate once per round.
 
     A candidate that fails is named on stderr and left out from there on.
@@ -121,12 +121,10 @@ def in_rounds(
         problem: is told instead of stderr.
 
     Returns:
-        The samples of those that came through, by name, in the order of the rounds.
+        Those that came through.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in candidates}
     for number in range(rounds):
-        if not samples:
-            break
         for name in order(list(samples), number):
             try:
                 samples[name].append(candidates[name]())
@@ -136,68 +134,53 @@ def in_rounds(
                     print(f"{name} failed and is left out: {error}", file=sys.stderr)
                 else:
                     problem(name, error)
-    return {name: samples[name] for name in candidates if name in samples}
+    return [Row(name, samples[name]) for name in candidates if name in samples]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is told of one candidate.
+    """What was measured of one candidate at one workload.
 
     Attributes:
         name: in the tables.
-        rate: per second.
-        cpu: the server's microseconds of processor time for each.
-        p50: microseconds.
-        p99: microseconds.
-        load: how much of its core the generator used, 0 to 1; near 1 it was the limit.
         samples: of the single rounds.
     """
 
     name: str
-    rate: float
-    cpu: float
-    p50: float
-    p99: float
-    load: float
     samples: list[Sample]
 
-
-def rows(samples: Mapping[str, list[Sample]]) -> list[Row]:
-    """Returns medians over the rounds."""
-
-    def median(runs: list[Sample], *keys: str) -> float:
-        values = []
-        for run in runs:
-            value: Any = run
-            for key in keys:
-                value = value[key]
-            values.append(value)
-        return float(statistics.median(values))
-
-    return [
-        Row(
-            name,
-            median(runs, "rate"),
-            median(runs, "server_cpu_us"),
-            median(runs, "latency_us", "p50"),
-            median(runs, "latency_us", "p99"),
-            median(runs, "generator_load"),
-            runs,
-        )
-        for name, runs in samples.items()
-    ]
+    def median(self, *keys: str) -> float | None:
+        """Returns the median over the rounds of what the keys lead to, or None if they do not."""
+        return median_of(self.samples, *keys)
 
 
-def ratio(row: Row, other: Row, key: str = "rate") -> float:
-    """Returns how many times the other's rate one has: the median of the ratios of single rounds.
+def median_of(samples: Sequence[Sample], *keys: str) -> float | None:
+    """Returns the median of what the keys lead to in each sample; None where there is no such."""
+    values = []
+    for sample in samples:
+        value: Any = sample
+        for key in keys:
+            if key not in value:
+                return None
+            value = value[key]
+        values.append(value)
+    return float(statistics.median(values)) if values else None
 
-    With ``key`` server_cpu_us, how many times as much processor time the other needs: above 1 in
-    favour of the first, as with rates.
+
+def ratio(samples: Sequence[Sample], others: Sequence[Sample], key: str = "rate") -> float:
+    """Returns how many times as good one is: the median of the ratios within each round.
+
+    Args:
+        samples: of the one.
+        others: of the other, from the same rounds.
+        key: what is compared: ``rate``, of which more is better, or something of which less is.
     """
+    if len(samples) != len(others):
+        raise ValueError(f"{len(samples)} rounds cannot be compared with {len(others)}")
     pairs: list[tuple[float, float]] = [
-        (mine[key], theirs[key]) for mine, theirs in zip(row.samples, other.samples, strict=True)
+        (mine[key], theirs[key]) for mine, theirs in zip(samples, others, strict=True)
     ]
-    if key == "server_cpu_us":
+    if key != "rate":
         pairs = [(theirs, mine) for mine, theirs in pairs]
     ratios = [mine / theirs if theirs else 0.0 for mine, theirs in pairs]
     return statistics.median(ratios)

@@ -1,0 +1,73 @@
+"""Broadcast: one message comes, and goes to every connection; deliveries are counted.
+
+What lives here: which cells are measured. Plain messages have 128 B; compressed ones 1 KiB, since
+nobody compresses less. One publish is under way at a time.
+
+    python -m bench.broadcast                             all of it, about 15 minutes
+    python -m bench.broadcast --quick                     1000 receivers, few servers
+    python -m bench.broadcast --receivers 100 --only rfc6455 picows
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from .comparison import (
+    Candidate,
+    Cell,
+    Comparison,
+    candidates,
+    option_parser,
+    positive,
+    prepare,
+    size_name,
+)
+from .peers import SERVERS, names
+from .rounds import Load
+
+RECEIVERS: Final = (100, 1000, 10_000)
+DEFLATE_RECEIVERS: Final = (1000,)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the benchmark."""
+    among = [server for server in SERVERS if server.broadcasts]
+    parser = option_parser("broadcast", "Measure servers that send to all.", names(among))
+    parser.add_argument("--receivers", type=positive, nargs="+", metavar="N")
+    parser.add_argument("--plain-only", action="store_true", help="nothing compressed")
+    options = prepare(parser, arguments)
+    receivers = options.receivers or ([1000] if options.quick else RECEIVERS)
+    with_deflate = options.receivers or ([] if options.quick else DEFLATE_RECEIVERS)
+
+    def cell(count: int, size: int, deflate: bool) -> Cell:
+        load = Load(
+            mode="broadcast",
+            size=size,
+            connections=count,
+            deflate=deflate,
+            warmup=options.warmup,
+            seconds=options.seconds,
+        )
+        how = "permessage-deflate" if deflate else "plain"
+        title = f"Broadcast, {how}, {size_name(size)}, {count} receivers"
+        # Opening ten thousand connections takes longer than measuring them.
+        return Cell(title, load, rounds=min(options.rounds, 3) if count > 1000 else None)
+
+    comparison = Comparison(options)
+    plain = candidates(parser, options, workload="broadcast", among=among)
+    comparison.run([cell(n, 128, False) for n in receivers], plain, unit="deliveries")
+    if with_deflate and not options.plain_only:
+        compressing = [
+            Candidate(c.name, c.server, c.workload, c.server.deflate[0])
+            for c in plain
+            if c.server.deflate
+        ]
+        cells = [cell(n, 1024, True) for n in with_deflate]
+        comparison.run(cells, compressing, unit="deliveries")
+    comparison.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""What the benchmarks of servers have in common: options, candidates, cells, tables, results.
+
+What lives here: a comparison, from its command line to its file of results. A cell of it is one
+workload, at which all candidates are measured in the same rounds. This file does not know which
+cells a benchmark has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from .harness import RESULTS, environment, headline, print_table, write_results
+from .peers import DISTRIBUTIONS, SERVERS, Server, choose, versions
+from .processes import BuildError, Process, build, cores, start_server
+from .rounds import Load, Row, in_rounds, ratio
+
+__all__ = ["Candidate", "Cell", "Comparison", "launch", "option_parser", "prepare", "size_name"]
+
+REFERENCES: Final = ("websockets", "picows.websockets", "picows", "raw-uvloop")
+QUICK_RESULTS: Final = RESULTS / "quick"
+
+
+def size_name(size: int) -> str:
+    """Returns a size in bytes as people write it."""
+    for unit, bytes_ in (("MiB", 1024 * 1024), ("KiB", 1024)):
+        if size >= bytes_ and size % bytes_ == 0:
+            return f"{size // bytes_} {unit}"
+    return f"{size} B"
+
+
+def positive(text: str) -> int:
+    """Reads a number of something from the command line."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
+    return number
+
+
+def duration(text: str) -> float:
+    """Reads seconds from the command line."""
+    seconds = float(text)
+    if not 0.01 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"0.01 to 3600 seconds, not {text}")
+    return seconds
+
+
+def option_parser(
+    name: str,
+    description: str,
+    candidates: Sequence[str],
+    *,
+    rounds: int = 5,
+    seconds: float = 0.7,
+) -> argparse.ArgumentParser:
+    """Returns the parser of ``python -m bench.<name>``, with the options that all have.
+
+    Args:
+        name: of the module.
+        description: in its help.
+        candidates: names that ``--only`` knows.
+        rounds: by default; three in a quick run.
+        seconds: of each measurement, by default; 0.4 in a quick run.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(candidates))
+    parser.add_argument("--rounds", type=positive, help=f"(default: {rounds}; quick: 3)")
+    parser.add_argument(
+        "--seconds", type=duration, help=f"of each measurement (default: {seconds}; quick: 0.4)"
+    )
+    parser.add_argument("--warmup", type=duration, default=0.25, help="seconds (default: 0.25)")
+    parser.add_argument("--quick", action="store_true", help="few candidates, few cells")
+    parser.add_argument("--json", action="store_true", help=f"write {name}.json")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FOLDER",
+        help="of it (default: bench/results, or its quick/)",
+    )
+    parser.set_defaults(benchmark=name, usual_rounds=rounds, usual_seconds=seconds)
+    return parser
+
+
+def prepare(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """Returns the options with their defaults, and builds the programs in C.
+
+    Ends the program with a message when an option or the compiler is not as it should be.
+    """
+    options = parser.parse_args(arguments)
+    if options.rounds is None:
+        options.rounds = 3 if options.quick else options.usual_rounds
+    if options.seconds is None:
+        options.seconds = 0.4 if options.quick else options.usual_seconds
+    if options.results is None:
+        options.results = QUICK_RESULTS if options.quick else RESULTS
+    try:
+        build("load")
+        build("echo")
+    except BuildError as error:
+        parser.error(str(error))
+    options.server_core, options.load_core = cores() or (None, None)
+    if options.server_core is None:
+        print("one core for server and generator: these figures say little", file=sys.stderr)
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A server at a workload.
+
+    Attributes:
+        name: in the tables.
+        server: which.
+        workload: echo or broadcast.
+        deflate: the library that it compresses with, or None.
+    """
+
+    name: str
+    server: Server
+    workload: str = "echo"
+    deflate: str | None = None
+
+
+def candidates(
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    *,
+    workload: str = "echo",
+    among: Iterable[Server] = SERVERS,
+) -> list[Candidate]:
+    """Returns the servers that are asked for, as candidates without compression."""
+    try:
+        servers = choose(options.only, quick=options.quick, among=among)
+    except ValueError as error:
+        parser.error(str(error))
+    return [Candidate(server.name, server, workload) for server in servers]
+
+
+def launch(candidate: Candidate, core: int | None) -> AbstractContextManager[Process]:
+    """Starts a candidate; see `start_server`."""
+    server = candidate.server
+    return start_server(
+        candidate.name,
+        lambda port: server.command(port, candidate.workload, candidate.deflate),
+        core=core,
+        environment=server.environment,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One workload.
+
+    Attributes:
+        title: above its table.
+        load: what the generator does.
+        rounds: how many, if not as many as the options say.
+    """
+
+    title: str
+    load: Load
+    rounds: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what finds it in a file of results."""
+        load = self.load
+        return {
+            "mode": load.mode,
+            "size": load.size,
+            "connections": load.connections,
+            "in_flight": load.in_flight,
+            "kind": "binary" if load.binary else "text",
+            "deflate": load.deflate,
+        }
+
+
+@dataclass
+class Comparison:
+    """Measures candidates at one cell after the other, and keeps what it finds.
+
+    Attributes:
+        options: of the command line, from `prepare`.
+        results: a row for each cell and candidate.
+    """
+
+    options: argparse.Namespace
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.environment = environment(DISTRIBUTIONS)
+        self.environment["versions"] |= versions()
+        print(headline(self.environment))
+
+    def run(
+        self,
+        cells: Iterable[Cell],
+        candidates: Sequence[Candidate],
+        *,
+        references: Sequence[str] = REFERENCES,
+        unit: str = "messages",
+    ) -> None:
+        """Starts all candidates, measures all cells, and prints a table for each."""
+        with ExitStack() as stack:
+            running = {}
+            for candidate in candidates:
+                process = stack.enter_context(launch(candidate, self.options.server_core))
+                process.pause()
+                running[candidate.name] = process
+            for cell in cells:
+                runs = {
+                    name: partial(cell.load.run, process, core=self.options.load_core)
+                    for name, process in running.items()
+                }
+                found = in_rounds(runs, cell.rounds or self.options.rounds)
+                self.keep(cell.facts(), found)
+                print_rows(cell.title, found, references, unit)
+
+    def keep(self, facts: dict[str, Any], found: Iterable[Row]) -> None:
+        """Adds the rows of a cell to the results."""
+        for row in found:
+            self.results.append({**facts, "name": row.name, "samples": row.samples})
+
+    def finish(self) -> None:
+        """Writes the results where the options ask for it."""
+        options = self.options
+        if options.json:
+            path = write_results(
+                options.benchmark, self.environment, self.results, folder=options.results
+            )
+            print(f"\nwritten to {path}")
+
+
+LATENCIES: Final = (("p50 µs", ("latency_us", "p50")), ("p99 µs", ("latency_us", "p99")))
+
+
+def print_rows(title: str, found: Sequence[Row], references: Sequence[str], unit: str) -> None:
+    """Prints the table of one cell: all candidates, with their ratios to the references there."""
+    others = [row for row in found if row.name in references]
+    latencies = [entry for entry in LATENCIES if found and found[0].median(*entry[1]) is not None]
+    columns = [unit, "k/s", *(f"× {row.name}" for row in others)]
+    columns += ["cpu µs", *(f"× {row.name}" for row in others)]
+    columns += [*(name for name, _ in latencies), *["generator"][: len(latencies)]]
+    lines = []
+    for row in sorted(found, key=lambda row: row.median("rate") or 0, reverse=True):
+        line = [row.name, f"{(row.median('rate') or 0) / 1000:.1f}"]
+        line += [f"{ratio(row.samples, other.samples):.2f}" for other in others]
+        line += [f"{row.median('cpu_us') or 0:.2f}"]
+        line += [f"{ratio(row.samples, other.samples, 'cpu_us'):.2f}" for other in others]
+        line += [f"{row.median(*keys) or 0:.0f}" for _, keys in latencies]
+        if latencies:
+            line += [f"{row.median('generator_load') or 0:.0%}"]
+        lines.append(line)
+    print_table(title, columns, lines)
