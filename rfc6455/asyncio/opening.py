@@ -23,6 +23,9 @@ T = TypeVar("T")
 A_DAY: Final = 24 * 60 * 60.0
 """Seconds: for those who want a time limit of their own, inside the one for everything."""
 
+UNREACHABLE: Final = frozenset({0x01, 0x03, 0x04, 0x05, 0x06, 0x5B})
+"""Replies of SOCKS that tell of the network behind the proxy (RFC 1928 §6; 0x5B is SOCKS 4's)."""
+
 
 class Exchange(Protocol):
     """What `ClientHandshake` and `Tunnel` have in common."""
@@ -167,7 +170,8 @@ async def open_socks(
 
     Raises:
         UsageError: the package that speaks SOCKS is not installed.
-        ProxyError: the proxy refused, or does not speak SOCKS.
+        ProxyError: the proxy refused, or does not speak SOCKS; the cause is an `OSError` or an
+            `EOFError` where it was the network.
         OSError: the proxy could not be reached.
     """
     try:
@@ -191,4 +195,10 @@ async def open_socks(
     except ProxyConnectionError as error:
         raise error.__cause__ or error from None
     except SocksError as error:
-        raise ProxyError(f"proxy {proxy}: {error}") from error
+        cause: Exception = error
+        # It has no public name.
+        if type(error.__cause__).__name__ == "IncompleteReadError":
+            cause = EOFError()
+        elif error.error_code in UNREACHABLE:
+            cause = ConnectionError(str(error))
+        raise ProxyError(f"proxy {proxy}: {error}") from cause
