@@ -12,18 +12,21 @@ from setuptools import Extension, find_packages, setup
 
 chat = ["rfc6455_chat", *(f"rfc6455_chat.{name}" for name in find_packages("server"))]
 
-native = Extension(
-    "rfc6455._native.codec",
-    ["rfc6455/_native/codec.c"],
-    define_macros=[("Py_LIMITED_API", "0x030B0000")],
-    extra_compile_args=[] if os.name == "nt" else ["-O3"],
-    py_limited_api=True,
-    optional=True,
-)
+native = [
+    Extension(
+        f"rfc6455._native.{name}",
+        [f"rfc6455/_native/{name}.c"],
+        define_macros=[("Py_LIMITED_API", "0x030B0000")],
+        extra_compile_args=[] if os.name == "nt" else ["-O3"],
+        py_limited_api=True,
+        optional=True,
+    )
+    for name in ("codec", "inbox")
+]
 
 setup(
     packages=[*find_packages(include=["rfc6455", "rfc6455.*"]), *chat],
     package_dir={"rfc6455_chat": "server"},
-    ext_modules=[native],
+    ext_modules=native,
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -9,14 +9,10 @@ used where it was built, unless the environment variable ``RFC6455_PURE`` is set
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from . import frames, parser
 
-if TYPE_CHECKING:
-    from .events import Event
-
-__all__ = ["Decoder", "encode", "implementation"]
+__all__ = ["Decoder", "NativeInbox", "encode", "encode_message", "implementation"]
 
 implementation: str
 """``"native"`` or ``"python"``."""
@@ -25,10 +21,13 @@ try:
     if os.environ.get("RFC6455_PURE"):
         raise ImportError("RFC6455_PURE asks for Python")
     from ._native import codec as _native
+    from ._native.inbox import Inbox as NativeInbox
 except ImportError:
     implementation = "python"
     Decoder = parser.Decoder
     encode = frames.encode
+    encode_message = frames.encode_message
+    NativeInbox = None  # type: ignore[assignment, misc]
 else:
     implementation = "native"
 
@@ -38,11 +37,8 @@ else:
         __slots__ = ()
 
         _apply_mask = staticmethod(_native.apply_mask)
-
-        def _take_whole_messages(self, data: bytes, position: int, events: list[Event]) -> int:
-            return _native.take_whole_messages(
-                data, position, self._masked, self._whole_limit, events
-            )
+        _take_whole_messages = staticmethod(_native.take_whole_messages)
 
     Decoder = _NativeDecoder  # type: ignore[misc]
     encode = _native.encode
+    encode_message = _native.encode_message

@@ -13,7 +13,7 @@ from dataclasses import replace
 from enum import Enum
 
 from .close import Close, CloseCode
-from .codec import Decoder, encode
+from .codec import Decoder, encode, encode_message
 from .errors import ProtocolError, UsageError, connection_closed
 from .events import Closed, Event, Fault, Ping, Pong
 from .extensions.base import Extension
@@ -55,6 +55,10 @@ class Connection:
         limits: see `Limits`.
         extensions: what the opening handshake agreed on, in the order of the server's answer.
         now: the time at which the connection opens.
+
+    Attributes:
+        state: where the connection stands; not to be set.
+        only_messages: whether the last `receive_data` returned nothing but messages.
     """
 
     __slots__ = (
@@ -77,7 +81,8 @@ class Connection:
         "_reading_paused",
         "_role",
         "_sending",
-        "_state",
+        "only_messages",
+        "state",
     )
 
     def __init__(
@@ -98,7 +103,8 @@ class Connection:
             max_fragments=limits.max_fragments,
             extensions=self._extensions,
         )
-        self._state = transition(State.CONNECTING, Trigger.ACCEPT)
+        self.state = transition(State.CONNECTING, Trigger.ACCEPT)
+        self.only_messages = True
         self._outbox: list[bytes] = []
         self._pending_pong: bytes | None = None
         self._sending: Opcode | None = None
@@ -120,11 +126,6 @@ class Connection:
     def role(self) -> Role:
         """Which side we are."""
         return self._role
-
-    @property
-    def state(self) -> State:
-        """Where the connection stands."""
-        return self._state
 
     @property
     def limits(self) -> Limits:
@@ -154,9 +155,9 @@ class Connection:
     @property
     def transport_action(self) -> TransportAction:
         """What is to be done with TCP, after `data_to_send` has been written."""
-        if self._state is State.CLOSED:
+        if self.state is State.CLOSED:
             return TransportAction.ABORT
-        if self._state is State.CLOSE_EXCHANGED:
+        if self.state is State.CLOSE_EXCHANGED:
             # The peer may still be sending. Closing TCP now would reset it (RFC 1122 §4.2.2.13),
             # and our Close could be lost with that: end our side only, and wait a little.
             if self._fault is not None:
@@ -184,28 +185,15 @@ class Connection:
             What they complete, in order: `str` and `bytes` for messages, `Ping`, `Pong`, `Close`,
             `Fault`, `Closed`.
         """
-        if self._state is not State.OPEN and self._state is not State.CLOSE_SENT:
+        if self.state is not State.OPEN and self.state is not State.CLOSE_SENT:
             return self._discard(len(data))
         self._last_received = now
         self._ping_sent = None
-        writing_held_up = bool(self._outbox)
-        events = self._decoder.receive_data(data)
-        for position, event in enumerate(events):
-            kind = type(event)
-            if kind is str or kind is bytes:
-                continue
-            if isinstance(event, Ping | Pong) and not self._allows_control(now):
-                error = ProtocolError(CloseCode.POLICY_VIOLATION, "too many control frames")
-                events[position:] = [Fault(error)]
-                self._fail(error, now)
-                break
-            if isinstance(event, Ping):
-                self._answer_ping(event.payload, writing_held_up)
-            elif isinstance(event, Close):
-                self._close_received = event
-                self._end_receiving(Trigger.RECEIVE_CLOSE, now)
-            elif isinstance(event, Fault):
-                self._fail(event.error, now)
+        decoder = self._decoder
+        events = decoder.receive_data(data)
+        self.only_messages = decoder.only_messages
+        if not self.only_messages:
+            self._react(events, now)
         return events
 
     def receive_eof(self) -> list[Event]:
@@ -214,14 +202,14 @@ class Connection:
         Returns:
             `Closed`, once.
         """
-        if self._state is State.CLOSED:
+        if self.state is State.CLOSED:
             return []
         clean = (
-            self._state is State.CLOSE_EXCHANGED
+            self.state is State.CLOSE_EXCHANGED
             and self._close_received is not None
             and self._fault is None
         )
-        self._state = transition(self._state, Trigger.END)
+        self.state = transition(self.state, Trigger.END)
         self._outbox.clear()
         self._pending_pong = None
         self._deadline = None
@@ -234,7 +222,7 @@ class Connection:
         To be called when everything that came before it has been dealt with; after
         `Limits.close_grace` it happens by itself. Does nothing when no answer is due.
         """
-        if self._state is not State.CLOSE_RECEIVED:
+        if self.state is not State.CLOSE_RECEIVED:
             return
         if self._fault is not None:
             close = Close(self._fault.code, self._fault.reason)
@@ -269,6 +257,40 @@ class Connection:
         outbox.clear()
         return data
 
+    def send(
+        self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None
+    ) -> None:
+        """Sends a message: text for `str`, binary for the others, which are copied.
+
+        Args:
+            message: the message.
+            compress: as in `send_text`.
+
+        Raises:
+            UsageError: as in `send_text`.
+            ConnectionClosed: our Close was sent, or TCP has ended.
+            TypeError: it is neither text nor bytes.
+        """
+        kind = type(message)
+        if (
+            (kind is str or kind is bytes)
+            and self.state is State.OPEN
+            and self._sending is None
+            and not self._extensions
+        ):
+            # What nearly all traffic is; the general way below would do the same.
+            key = new_masking_key() if self._masks else None
+            try:
+                self._outbox.append(encode_message(message, key))  # type: ignore[arg-type]
+            except UnicodeEncodeError as error:
+                raise _not_unicode(error) from error
+        elif isinstance(message, str):
+            self.send_text(message, compress=compress)
+        elif isinstance(message, bytes | bytearray | memoryview):
+            self.send_binary(message, compress=compress)
+        else:
+            raise TypeError(f"a message is str or bytes, not {kind.__name__}")
+
     def send_text(self, text: str, *, final: bool = True, compress: bool | None = None) -> None:
         """Sends a text message, or the next fragment of one.
 
@@ -287,7 +309,7 @@ class Connection:
         try:
             payload = text.encode()
         except UnicodeEncodeError as error:
-            raise UsageError(f"text is not valid Unicode: {error.reason}") from error
+            raise _not_unicode(error) from error
         self._send_message(Opcode.TEXT, payload, final, compress)
 
     def send_binary(
@@ -347,7 +369,7 @@ class Connection:
             close.payload()
         except ValueError as error:
             raise UsageError(str(error)) from error
-        if self._state is State.OPEN:
+        if self.state is State.OPEN:
             self._send_close(close, now)
         else:
             self.answer_close(now)
@@ -356,7 +378,7 @@ class Connection:
 
     def next_deadline(self) -> float | None:
         """Returns when `handle_deadline` is to be called, or None."""
-        if self._state is not State.OPEN:
+        if self.state is not State.OPEN:
             return self._deadline
         if self._reading_paused:
             return None
@@ -376,10 +398,10 @@ class Connection:
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return []
-        if self._state is State.CLOSE_RECEIVED:
+        if self.state is State.CLOSE_RECEIVED:
             self.answer_close(now)
             return []
-        if self._state is not State.OPEN:
+        if self.state is not State.OPEN:
             return self.receive_eof()
         if self._ping_sent is None:
             self.send_ping()
@@ -402,10 +424,26 @@ class Connection:
 
     # Inside
 
+    def _react(self, events: list[Event], now: float) -> None:
+        writing_held_up = bool(self._outbox)
+        for position, event in enumerate(events):
+            if isinstance(event, Ping | Pong) and not self._allows_control(now):
+                error = ProtocolError(CloseCode.POLICY_VIOLATION, "too many control frames")
+                events[position:] = [Fault(error)]
+                self._fail(error, now)
+                break
+            if isinstance(event, Ping):
+                self._answer_ping(event.payload, writing_held_up)
+            elif isinstance(event, Close):
+                self._close_received = event
+                self._end_receiving(Trigger.RECEIVE_CLOSE, now)
+            elif isinstance(event, Fault):
+                self._fail(event.error, now)
+
     def _send_message(
         self, opcode: Opcode, payload: bytes, final: bool, compress: bool | None
     ) -> None:
-        if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
+        if self.state is not State.OPEN and self.state is not State.CLOSE_RECEIVED:
             raise connection_closed(self._close_received, self._close_sent)
         rsv = 0
         if self._sending is None:
@@ -427,7 +465,7 @@ class Connection:
         self._send_frame(opcode, payload, final, rsv)
 
     def _send_control(self, opcode: Opcode, payload: bytes) -> None:
-        if self._state is not State.OPEN and self._state is not State.CLOSE_RECEIVED:
+        if self.state is not State.OPEN and self.state is not State.CLOSE_RECEIVED:
             raise connection_closed(self._close_received, self._close_sent)
         payload = bytes(memoryview(payload))
         if len(payload) > 125:
@@ -439,7 +477,7 @@ class Connection:
             self._send_pending_pong()
         self._send_frame(Opcode.CLOSE, close.payload())
         self._close_sent = close
-        self._state = transition(self._state, Trigger.SEND_CLOSE)
+        self.state = transition(self.state, Trigger.SEND_CLOSE)
         self._set_deadline(self._limits.close_timeout, now)
 
     def _send_frame(self, opcode: Opcode, payload: bytes, final: bool = True, rsv: int = 0) -> None:
@@ -476,8 +514,8 @@ class Connection:
         self._end_receiving(Trigger.FAULT, now)
 
     def _end_receiving(self, trigger: Trigger, now: float) -> None:
-        self._state = transition(self._state, trigger)
-        if self._state is State.CLOSE_RECEIVED:
+        self.state = transition(self.state, trigger)
+        if self.state is State.CLOSE_RECEIVED:
             self._set_deadline(self._limits.close_grace, now)
         else:
             self._set_deadline(self._limits.close_timeout, now)
@@ -488,4 +526,9 @@ class Connection:
     def _discard(self, size: int) -> list[Event]:
         self._discarded += size
         limit = self._limits.max_discarded_size
-        return self.receive_eof() if limit is not None and self._discarded > limit else []
+        self.only_messages = limit is None or self._discarded <= limit
+        return [] if self.only_messages else self.receive_eof()
+
+
+def _not_unicode(error: UnicodeEncodeError) -> UsageError:
+    return UsageError(f"text is not valid Unicode: {error.reason}")

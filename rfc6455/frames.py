@@ -32,7 +32,16 @@ from typing import Final
 from .close import CloseCode
 from .errors import ProtocolError
 
-__all__ = ["Frame", "FrameHeader", "Opcode", "apply_mask", "decode", "decode_header", "encode"]
+__all__ = [
+    "Frame",
+    "FrameHeader",
+    "Opcode",
+    "apply_mask",
+    "decode",
+    "decode_header",
+    "encode",
+    "encode_message",
+]
 
 
 class Opcode(IntEnum):
@@ -215,6 +224,17 @@ def encode(
     if masking_key is None:
         return header + payload
     return header + masking_key + apply_mask(payload, masking_key)
+
+
+def encode_message(message: str | bytes, masking_key: bytes | None = None) -> bytes:
+    """Writes the frame of a whole message: text for `str`, binary for `bytes`.
+
+    Raises:
+        UnicodeEncodeError: the text holds surrogates, which UTF-8 cannot.
+    """
+    if isinstance(message, str):
+        return encode(Opcode.TEXT, message.encode(), masking_key=masking_key)
+    return encode(Opcode.BINARY, message, masking_key=masking_key)
 
 
 def apply_mask(payload: bytes, key: bytes) -> bytes:

@@ -23,6 +23,60 @@ WHOLE_TEXT: Final = 0x80 | Opcode.TEXT
 WHOLE_BINARY: Final = 0x80 | Opcode.BINARY
 
 
+def take_whole_messages(
+    data: bytes, position: int, masked: bool, limit: int, events: list[Event]
+) -> int:
+    """Takes the run of unfragmented messages that start at ``position`` and are here whole.
+
+    A shortcut for what nearly all traffic is: it takes nothing that `Decoder._parse` would not take
+    in the same way, and leaves to it all that is rare or wrong, and messages over 64 KiB. With
+    128-byte messages it is worth a factor of three.
+
+    Args:
+        data: what a read brought.
+        position: where a frame starts, outside of any message.
+        masked: whether the peer must mask its frames.
+        limit: bytes; larger messages are left.
+        events: gets the messages.
+
+    Returns:
+        The offset of the first frame that it left.
+    """
+    end = len(data)
+    key_size = 4 if masked else 0
+    mask = 0x80 if masked else 0
+    while end - position >= 2:
+        first = data[position]
+        if first != WHOLE_TEXT and first != WHOLE_BINARY:
+            break
+        length = data[position + 1] - mask
+        start = position + 2 + key_size
+        if length == 126:
+            start += 2
+            if start > end:
+                break
+            length = data[position + 2] << 8 | data[position + 3]
+            if length < 126:
+                break
+        elif not 0 <= length < 126:
+            break
+        stop = start + length
+        if stop > end or length > limit:
+            break
+        payload = data[start:stop]
+        if mask:
+            payload = apply_mask(payload, data[start - 4 : start])
+        if first == WHOLE_BINARY:
+            events.append(payload)
+        else:
+            try:
+                events.append(payload.decode())
+            except UnicodeDecodeError:
+                break
+        position = stop
+    return position
+
+
 class Decoder:
     """The receiving half of a connection: bytes in, events out.
 
@@ -31,10 +85,14 @@ class Decoder:
         max_message_size: in bytes, after decompression; None for no limit.
         max_fragments: frames in one message; None for no limit.
         extensions: the negotiated ones, in the order of the server's answer.
+
+    Attributes:
+        only_messages: whether the last `receive_data` returned nothing but messages.
     """
 
     __slots__ = (
         "_allowed_rsv",
+        "_at_boundary",
         "_ended",
         "_header",
         "_masked",
@@ -43,9 +101,12 @@ class Decoder:
         "_partial",
         "_takes_none",
         "_whole_limit",
+        "only_messages",
     )
 
+    # The native twin has others.
     _apply_mask = staticmethod(apply_mask)
+    _take_whole_messages = staticmethod(take_whole_messages)
 
     def __init__(
         self,
@@ -65,7 +126,9 @@ class Decoder:
         self._partial = b""
         self._header: FrameHeader | None = None
         self._missing = 0
+        self._at_boundary = True
         self._ended = False
+        self.only_messages = True
 
     def set_max_message_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""
@@ -81,28 +144,39 @@ class Decoder:
         that event.
         """
         events: list[Event] = []
-        if self._ended:
-            return events
-        if self._partial:
-            data = self._partial + data
-        elif type(data) is not bytes:
+        self.only_messages = True
+        position = 0
+        if type(data) is not bytes:
             data = bytes(data)
+        if self._at_boundary:
+            position = self._take_whole_messages(data, 0, self._masked, self._whole_limit, events)
+            if position == len(data):
+                return events
+        elif self._ended:
+            return events
+        elif self._partial:
+            data = self._partial + data
         try:
-            self._parse(data, events)
+            self._parse(data, position, events)
         except ProtocolError as error:
             # Its traceback and its cause would keep alive what was received.
             error.__cause__ = error.__context__ = None
             events.append(Fault(error.with_traceback(None)))
+            self.only_messages = False
             self._end()
+        self._at_boundary = not (
+            self._partial or self._header or self._messages.in_message or self._ended
+        )
         return events
 
-    def _parse(self, data: bytes, events: list[Event]) -> None:
-        position = 0
+    def _parse(self, data: bytes, position: int, events: list[Event]) -> None:
         while True:
             header = self._header
             if header is None:
                 if not self._messages.in_message:
-                    position = self._take_whole_messages(data, position, events)
+                    position = self._take_whole_messages(
+                        data, position, self._masked, self._whole_limit, events
+                    )
                 header = decode_header(
                     data, position, masked=self._masked, allowed_rsv=self._allowed_rsv
                 )
@@ -125,55 +199,15 @@ class Decoder:
             event = self._messages.receive_payload(payload, end_of_frame=end_of_frame)
             if event is not None:
                 events.append(event)
-                if type(event) is Close:
-                    self._end()
-                    return
+                if header.opcode.is_control:
+                    self.only_messages = False
+                    if type(event) is Close:
+                        self._end()
+                        return
             if not end_of_frame:
                 self._partial = b""
                 return
             self._header = None
-
-    def _take_whole_messages(self, data: bytes, position: int, events: list[Event]) -> int:
-        """Takes the run of unfragmented messages up to 64 KiB that are here whole.
-
-        A shortcut for what nearly all traffic is: it takes nothing that `_parse` would not take in
-        the same way, and leaves to it all that is rare or wrong. With 128-byte messages it is worth
-        a factor of three.
-
-        Returns:
-            The offset of the first frame that it left.
-        """
-        end = len(data)
-        key_size = 4 if self._masked else 0
-        mask = 0x80 if self._masked else 0
-        while end - position >= 4:
-            first = data[position]
-            if first != WHOLE_TEXT and first != WHOLE_BINARY:
-                break
-            length = data[position + 1] - mask
-            start = position + 2 + key_size
-            if length == 126:
-                length = data[position + 2] << 8 | data[position + 3]
-                start += 2
-                if length < 126:
-                    break
-            elif not 0 <= length < 126:
-                break
-            stop = start + length
-            if stop > end or length > self._whole_limit:
-                break
-            payload = data[start:stop]
-            if mask:
-                payload = self._apply_mask(payload, data[start - 4 : start])
-            if first == WHOLE_BINARY:
-                events.append(payload)
-            else:
-                try:
-                    events.append(payload.decode())
-                except UnicodeDecodeError:
-                    break
-            position = stop
-        return position
 
     def _end(self) -> None:
         self._ended = True

@@ -83,6 +83,49 @@ apply_mask(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     return masked;
 }
 
+/* Writes a frame; the key is NULL where the payload travels in the clear. */
+static PyObject *
+make_frame(int first, const void *payload, Py_ssize_t size, const unsigned char *key)
+{
+    Py_ssize_t header = size < LENGTH_16 ? 2 : size < 0x10000 ? 4 : 10;
+    PyObject *frame;
+    unsigned char *out;
+
+    if (size > PY_SSIZE_T_MAX - header - 4)
+        return PyErr_NoMemory();
+    frame = PyBytes_FromStringAndSize(NULL, header + (key ? 4 : 0) + size);
+    if (frame == NULL)
+        return NULL;
+    out = (unsigned char *)PyBytes_AsString(frame);
+    *out++ = (unsigned char)first;
+    *out++ = (unsigned char)((key ? MASK : 0) |
+                             (header == 2 ? size : header == 4 ? LENGTH_16 : LENGTH_64));
+    for (int shift = 8 * (int)(header - 3); shift >= 0; shift -= 8)
+        *out++ = (unsigned char)((uint64_t)size >> shift);
+    if (key) {
+        memcpy(out, key, 4);
+        mask_into(out + 4, payload, size, key);
+    }
+    else if (size > 0)
+        memcpy(out, payload, (size_t)size);
+    return frame;
+}
+
+/* Gets the four bytes of a key, or nothing for None. Returns -1 with an exception set. */
+static int
+get_key(PyObject *object, Py_buffer *key)
+{
+    if (object == Py_None)
+        return 0;
+    if (PyObject_GetBuffer(object, key, PyBUF_SIMPLE) < 0)
+        return -1;
+    if (check_key(key) < 0) {
+        PyBuffer_Release(key);
+        return -1;
+    }
+    return 0;
+}
+
 PyDoc_STRVAR(encode_doc,
 "encode(opcode, payload, *, fin=True, rsv=0, masking_key=None)\n--\n\n"
 "Writes a frame: see rfc6455.frames.encode.");
@@ -95,8 +138,7 @@ encode(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs, PyO
     int fin = 1;
     Py_buffer payload, key = {0};
     PyObject *key_object = Py_None, *frame = NULL;
-    unsigned char *out;
-    Py_ssize_t size, header = 2, count = keywords ? PyTuple_Size(keywords) : 0;
+    Py_ssize_t count = keywords ? PyTuple_Size(keywords) : 0;
 
     if (nargs != 2) {
         PyErr_SetString(PyExc_TypeError, "encode takes an opcode and a payload");
@@ -121,37 +163,46 @@ encode(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs, PyO
     }
     if (PyObject_GetBuffer(args[1], &payload, PyBUF_SIMPLE) < 0)
         return NULL;
-    if (key_object != Py_None &&
-        (PyObject_GetBuffer(key_object, &key, PyBUF_SIMPLE) < 0 || check_key(&key) < 0))
-        goto done;
-    size = payload.len;
-    if (size >= 0x10000)
-        header = 10;
-    else if (size >= LENGTH_16)
-        header = 4;
-    if (size > PY_SSIZE_T_MAX - header - 4) {
-        PyErr_NoMemory();
-        goto done;
+    if (get_key(key_object, &key) == 0) {
+        frame = make_frame((fin ? FIN : 0) | (int)rsv | (int)opcode, payload.buf, payload.len,
+                           key.buf);
+        if (key.obj)
+            PyBuffer_Release(&key);
     }
-    frame = PyBytes_FromStringAndSize(NULL, header + (key.obj ? 4 : 0) + size);
-    if (frame == NULL)
-        goto done;
-    out = (unsigned char *)PyBytes_AsString(frame);
-    *out++ = (unsigned char)((fin ? FIN : 0) | rsv | opcode);
-    *out++ = (unsigned char)((key.obj ? MASK : 0) |
-                             (header == 2 ? size : header == 4 ? LENGTH_16 : LENGTH_64));
-    for (int shift = 8 * (int)(header - 3); shift >= 0; shift -= 8)
-        *out++ = (unsigned char)((uint64_t)size >> shift);
-    if (key.obj) {
-        memcpy(out, key.buf, 4);
-        mask_into(out + 4, payload.buf, size, key.buf);
+    PyBuffer_Release(&payload);
+    return frame;
+}
+
+PyDoc_STRVAR(encode_message_doc,
+"encode_message(message, masking_key=None)\n--\n\n"
+"Writes the frame of a whole message: see rfc6455.frames.encode_message.");
+
+static PyObject *
+encode_message(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_buffer payload, key = {0};
+    PyObject *frame = NULL;
+
+    if (nargs < 1 || nargs > 2) {
+        PyErr_SetString(PyExc_TypeError, "encode_message takes a message and a key");
+        return NULL;
     }
-    else if (size > 0)
-        memcpy(out, payload.buf, (size_t)size);
-done:
+    if (nargs == 2 && get_key(args[1], &key) < 0)
+        return NULL;
+    if (PyUnicode_Check(args[0])) {
+        /* Python keeps the UTF-8 with the text: a message that goes to many is encoded once. */
+        Py_ssize_t size;
+        const char *text = PyUnicode_AsUTF8AndSize(args[0], &size);
+
+        if (text != NULL)
+            frame = make_frame(FIN | TEXT, text, size, key.buf);
+    }
+    else if (PyObject_GetBuffer(args[0], &payload, PyBUF_SIMPLE) == 0) {
+        frame = make_frame(FIN | BINARY, payload.buf, payload.len, key.buf);
+        PyBuffer_Release(&payload);
+    }
     if (key.obj)
         PyBuffer_Release(&key);
-    PyBuffer_Release(&payload);
     return frame;
 }
 
@@ -186,18 +237,25 @@ make_message(int is_text, const unsigned char *payload, Py_ssize_t size, const u
 PyDoc_STRVAR(take_whole_messages_doc,
 "take_whole_messages(data, position, masked, limit, events)\n--\n\n"
 "Appends the run of unfragmented messages that are here whole to the list of events, and returns the\n"
-"offset of the first frame that it left: see rfc6455.parser.Decoder.");
+"offset of the first frame that it left: see rfc6455.parser.");
 
 static PyObject *
-take_whole_messages(PyObject *Py_UNUSED(module), PyObject *args)
+take_whole_messages(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
     Py_buffer data;
     Py_ssize_t position, limit;
     int masked;
     PyObject *events;
 
-    if (!PyArg_ParseTuple(args, "y*npnO:take_whole_messages", &data, &position, &masked, &limit,
-                          &events))
+    if (nargs != 5) {
+        PyErr_SetString(PyExc_TypeError, "take_whole_messages takes five arguments");
+        return NULL;
+    }
+    position = PyLong_AsSsize_t(args[1]);
+    masked = PyObject_IsTrue(args[2]);
+    limit = PyLong_AsSsize_t(args[3]);
+    events = args[4];
+    if (PyErr_Occurred() || PyObject_GetBuffer(args[0], &data, PyBUF_SIMPLE) < 0)
         return NULL;
     if (position < 0 || position > data.len || !PyList_Check(events)) {
         PyErr_SetString(PyExc_ValueError, "position is outside of the data, or events is no list");
@@ -251,7 +309,10 @@ take_whole_messages(PyObject *Py_UNUSED(module), PyObject *args)
 static PyMethodDef methods[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, apply_mask_doc},
     {"encode", (PyCFunction)(void (*)(void))encode, METH_FASTCALL | METH_KEYWORDS, encode_doc},
-    {"take_whole_messages", take_whole_messages, METH_VARARGS, take_whole_messages_doc},
+    {"encode_message", (PyCFunction)(void (*)(void))encode_message, METH_FASTCALL,
+     encode_message_doc},
+    {"take_whole_messages", (PyCFunction)(void (*)(void))take_whole_messages, METH_FASTCALL,
+     take_whole_messages_doc},
     {NULL, NULL, 0, NULL},
 };
 

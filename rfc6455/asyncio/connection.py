@@ -1,33 +1,30 @@
-"""An open connection on asyncio: bytes to the core and back, a queue, and back-pressure.
+"""An open connection on asyncio, as a coroutine sees it: it receives, and it sends.
 
-What lives here: the meeting of a transport, a `Connection` and a coroutine that receives and sends.
-This file does not know about frames, nor how the opening handshake went.
+What lives here: the queue of received messages, and the task that waits for them. This file does
+not know about frames, nor about closing and time, which are its base class's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final, Self, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 
-from ..close import Close, CloseCode
-from ..connection import Connection, TransportAction
-from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError, connection_closed
-from ..events import Closed, Event, Fault, Message, Pong
+from ..connection import Connection
+from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError
+from ..events import Message
 from ..http import Request, Response
 from ..state import State
+from .endpoint import Endpoint
+from .inbox import Inbox, PythonInbox
 
 __all__ = ["WebSocket"]
 
-COLLECT_AT_MOST: Final = 64 * 1024
-"""Bytes that replies may add up to before they are written in the middle of a batch."""
-PIECE: Final = 4 * 1024
-"""Bytes that are taken at a time where an extension may make much more of them."""
+BATCH: Final = 256
+"""Messages of one connection that are handed out in one turn of the event loop."""
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(Endpoint):
     """An open WebSocket.
 
     Made by `serve` and `connect`. It is an asynchronous iterator of messages, and an asynchronous
@@ -41,34 +38,12 @@ class WebSocket(asyncio.Protocol):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_busy",
-        "_close_written",
-        "_closed_waiter",
-        "_closing",
-        "_collected",
-        "_core",
-        "_expands",
-        "_flush_scheduled",
-        "_held",
+        "_backlog",
+        "_ended",
         "_inbox",
-        "_loop",
         "_max_queued_messages",
         "_max_queued_size",
-        "_on_lost",
-        "_peer_eof",
-        "_pings",
-        "_reading_paused",
-        "_receiver",
-        "_receiving_task",
-        "_timer",
-        "_transport",
         "_unread",
-        "_write_paused",
-        "_writers",
-        "request",
-        "response",
-        "subprotocol",
     )
 
     def __init__(
@@ -82,68 +57,23 @@ class WebSocket(asyncio.Protocol):
         subprotocol: str | None = None,
         on_lost: Callable[[WebSocket], None] | None = None,
     ) -> None:
-        self.request = request
-        self.response = response
-        self.subprotocol = subprotocol
-        self._core = core
-        self._transport = transport
-        self._loop = loop
-        self._on_lost = on_lost
+        super().__init__(
+            core,
+            transport,
+            loop,
+            request=request,
+            response=response,
+            subprotocol=subprotocol,
+            on_lost=on_lost,
+        )
         limits = core.limits
         self._max_queued_messages = limits.max_queued_messages
         self._max_queued_size = limits.max_queued_size
-        self._inbox: deque[Event] = deque()
+        self._inbox: PythonInbox = Inbox(loop)
+        # Behind the inbox, in reverse.
+        self._backlog: list[Message] = []
         self._unread = 0
-        self._expands = bool(core.extensions)
-        self._held = b""
-        self._busy = False
-        self._receiver: asyncio.Future[None] | None = None
-        self._receiving_task: asyncio.Task[Any] | None = None
-        self._reading_paused = False
-        self._peer_eof = False
-        self._closing = False
-        self._close_written = False
-        self._collected = 0
-        self._flush_scheduled = False
-        self._write_paused = False
-        self._writers: deque[asyncio.Future[None]] | None = None
-        self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] | None = None
-        self._closed_waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        transport.set_write_buffer_limits(high=limits.write_high_water)
-        self._set_timer()
-
-    # What an application sees
-
-    def __repr__(self) -> str:
-        return f"<WebSocket {self.state.value} {self.remote_address}>"
-
-    @property
-    def state(self) -> State:
-        """Where the connection stands."""
-        return self._core.state
-
-    @property
-    def close_code(self) -> int | None:
-        """The close code of RFC 6455 §7.1.5, 1005 and 1006 included; None while it is not over."""
-        if self._core.state is State.CLOSED or self._core.close_received is not None:
-            return self._closed_error().code
-        return None
-
-    @property
-    def close_reason(self) -> str:
-        """The close reason of §7.1.6; empty while there is none."""
-        return self._closed_error().reason
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's address, as the socket gives it."""
-        return self._transport.get_extra_info("peername")
-
-    @property
-    def local_address(self) -> Any:
-        """Our own address, as the socket gives it."""
-        return self._transport.get_extra_info("sockname")
+        self._ended = False
 
     async def recv(self) -> Message:
         """Receives the next message: `str` for text, `bytes` for binary.
@@ -152,20 +82,7 @@ class WebSocket(asyncio.Protocol):
             ConnectionClosed: nothing more will come; every message before has been received.
             UsageError: another task is receiving already.
         """
-        inbox = self._inbox
-        if not inbox or self._receiver is not None:
-            await self._wait_for_event()
-        event = inbox[0]
-        kind = type(event)
-        if kind is not str and kind is not bytes:
-            raise self._reach_end()
-        inbox.popleft()
-        self._busy = True
-        if not inbox:
-            self._unread = 0
-            if self._reading_paused:
-                self._resume_reading()
-        return cast("Message", event)
+        return await self._inbox.get(self, False)
 
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterates over messages until the connection is closed as agreed (1000, 1001).
@@ -175,263 +92,32 @@ class WebSocket(asyncio.Protocol):
         """
         return self
 
-    async def __anext__(self) -> Message:
-        try:
-            return await self.recv()
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
+    def __anext__(self) -> Awaitable[Message]:
+        return self._inbox.get(self, True)
 
-    async def send(
-        self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None
-    ) -> None:
-        """Sends a message: text for `str`, binary for the others, which are copied.
+    # What the inbox tells
 
-        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
-        cancelled or raises, nothing of the message was sent.
-
-        Args:
-            message: the message.
-            compress: whether it is compressed, where the peer agreed to that; None lets the
-                extension decide by its size.
-
-        Raises:
-            ConnectionClosed: the connection is over, or is being closed by us.
-            TypeError: it is neither text nor bytes.
-        """
-        if self._write_paused or self._writers:
-            await self._wait_for_turn()
-        if isinstance(message, str):
-            self._core.send_text(message, compress=compress)
-        elif isinstance(message, bytes | bytearray | memoryview):
-            self._core.send_binary(message, compress=compress)
-        else:
-            raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
-        # One write for the replies to a batch of messages, and no delay for a single one.
-        self._collected += len(message)
-        if not self._inbox or self._collected > COLLECT_AT_MOST:
-            self._flush()
-        elif not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
-
-    async def ping(self, data: bytes = b"") -> float:
-        """Sends a Ping and waits for its Pong. Returns the time that took, in seconds.
-
-        Args:
-            data: at most 125 bytes, different from those of other Pings under way; random if empty.
-
-        Raises:
-            ConnectionClosed: the connection is over, or ends before the Pong.
-        """
-        payload = bytes(data) or os.urandom(4)
-        pings = self._pings = {} if self._pings is None else self._pings
-        if payload in pings:
-            raise UsageError("a Ping with this payload is under way")
-        self._core.send_ping(payload)
-        waiter: asyncio.Future[float] = self._loop.create_future()
-        under_way = pings[payload] = (self._loop.time(), waiter)
-        self._flush()
-        try:
-            return await waiter
-        finally:
-            if pings.get(payload) is under_way:
-                del pings[payload]
-
-    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Runs the closing handshake (§7.1.2) and waits for its end.
-
-        Messages that arrive from here on are thrown away; those that have arrived can still be
-        received. Takes at most `Limits.close_timeout`, then TCP is dropped. Safe to call again.
-
-        Raises:
-            UsageError: the code must not travel, or the reason is over 123 bytes. Nothing was sent.
-        """
-        self._core.close(code, reason, self._loop.time())
-        self._closing = True
-        self._after_closing_step()
-        if self._reading_paused:
-            self._resume_reading()
-        await self.wait_closed()
-
-    def set_max_message_size(self, size: int | None) -> None:
-        """Changes `Limits.max_message_size`, from the next frame on.
-
-        For a peer that is trusted with more once it has told who it is.
-
-        Args:
-            size: in bytes, after decompression; None for no limit.
-        """
-        self._core.set_max_message_size(size)
-
-    async def wait_closed(self) -> None:
-        """Waits until TCP has ended."""
-        if self._closed_waiter is None:
-            self._closed_waiter = self._loop.create_future()
-            if self._core.state is State.CLOSED and self._transport.is_closing():
-                self._closed_waiter.set_result(None)
-        await asyncio.shield(self._closed_waiter)
-
-    def abort(self) -> None:
-        """Drops TCP at once; the peer sees 1006."""
-        self._transport.abort()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        failed = exc_type is not None and not issubclass(exc_type, ConnectionClosed)
-        await self.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL_CLOSURE)
-
-    # What the transport calls
-
-    def data_received(self, data: bytes) -> None:
-        """Takes what a read brought."""
-        if self._flush_scheduled:
-            self._flush()
-        if self._expands and len(data) > PIECE:
-            self._receive_in_pieces(data)
-        else:
-            self._receive(data)
-        if self._core.state is State.OPEN:
-            self._flush()
-        else:
-            self._after_closing_step()
-
-    def eof_received(self) -> bool:
-        """Takes the end of the peer's side of TCP; tells whether ours stays open."""
-        self._peer_eof = True
-        if self._core.state is not State.CLOSE_RECEIVED:
-            return False
-        # The peer has said all, in good order, and may still be reading: answer what it said.
-        return self._transport.get_extra_info("sslcontext") is None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Takes the end of TCP."""
-        self._accept(self._core.receive_eof())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for waiter in self._writers or ():
-            if not waiter.done():
-                waiter.set_result(None)
-        for _, pinging in (self._pings or {}).values():
-            if not pinging.done():
-                pinging.set_exception(self._closed_error())
-        if self._closed_waiter is None:
-            self._closed_waiter = self._loop.create_future()
-        if not self._closed_waiter.done():
-            self._closed_waiter.set_result(None)
-        if self._on_lost is not None:
-            self._on_lost(self)
-
-    def pause_writing(self) -> None:
-        """The peer reads too slowly: `send` waits."""
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        """The peer has caught up."""
-        self._write_paused = False
-        self._flush()
-        self._wake_writer()
-
-    # Receiving
-
-    def _receive_in_pieces(self, data: bytes) -> None:
-        # A kilobyte can become a megabyte: one read must not fill the queue many times over.
-        for start in range(0, len(data), PIECE):
-            self._receive(data[start : start + PIECE])
-            if self._reading_paused:
-                self._held = data[start + PIECE :]
-                break
-
-    def _receive(self, data: bytes) -> None:
-        core = self._core
-        events = core.receive_data(data, self._loop.time())
-        self._accept(events)
-        # Once closing has begun nothing more is kept, and the end must not wait to be read.
-        if self._inbox and core.state is State.OPEN:
-            self._unread += (
-                sum(len(e) for e in events if isinstance(e, str | bytes))
-                if self._expands
-                else len(data)
+    def _run_out(self, iterating: bool) -> None:
+        if self._backlog:
+            self._loop.call_soon(self._refill)
+        elif self._ended:
+            error = self._reach_end()
+            raise (
+                StopAsyncIteration if iterating and isinstance(error, ConnectionClosedOK) else error
             )
-            if not self._reading_paused and self._is_full():
-                self._reading_paused = True
-                core.pause_reading()
-                self._transport.pause_reading()
 
-    def _accept(self, events: list[Event]) -> None:
-        inbox = self._inbox
-        for event in events:
-            kind = type(event)
-            if kind is str or kind is bytes:
-                if not self._closing:
-                    inbox.append(event)
-            elif isinstance(event, Close | Fault):
-                inbox.append(event)
-                # At once when nothing can be under way; else when the application comes here, or
-                # after a grace.
-                if len(inbox) == 1 and not self._busy:
-                    self._core.answer_close(self._loop.time())
-            elif isinstance(event, Pong):
-                self._accept_pong(event.payload)
-            elif isinstance(event, Closed):
-                inbox.append(event)
-        if inbox and self._receiver is not None and not self._receiver.done():
-            self._receiver.set_result(None)
+    def _caught_up(self) -> None:
+        if not self._backlog:
+            self._inbox.watched = False
+            self._resume_reading()
 
-    def _accept_pong(self, payload: bytes) -> None:
-        if not self._pings or payload not in self._pings:
-            return
-        now = self._loop.time()
-        # §5.5.3: a Pong may answer "only the most recently processed Ping frame", and those before.
-        for earlier in list(self._pings):
-            sent, waiter = self._pings.pop(earlier)
-            if not waiter.done():
-                waiter.set_result(now - sent)
-            if earlier == payload:
-                break
-
-    def _is_full(self) -> bool:
-        messages, size = self._max_queued_messages, self._max_queued_size
-        return (messages is not None and len(self._inbox) >= messages) or (
-            size is not None and self._unread >= size
-        )
-
-    def _resume_reading(self) -> None:
-        self._reading_paused = False
-        self._core.resume_reading(self._loop.time())
-        if self._held:
-            data, self._held = self._held, b""
-            self._receive_in_pieces(data)
-            if self._core.state is not State.OPEN:
-                self._after_closing_step()
-            elif not self._flush_scheduled:
-                self._flush_scheduled = True
-                self._loop.call_soon(self._flush)
-            if self._reading_paused:
-                return
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-        self._set_timer()
-
-    async def _wait_for_event(self) -> None:
-        task = asyncio.current_task()
-        if self._receiver is not None:
-            name = self._receiving_task.get_name() if self._receiving_task else "unknown"
-            raise UsageError(f"task {name!r} is receiving already")
-        self._busy = False
-        self._receiver = self._loop.create_future()
-        self._receiving_task = task
-        try:
-            await self._receiver
-        finally:
-            self._receiver = None
-            self._receiving_task = None
+    def _second_reader(self) -> UsageError:
+        reader = self._inbox.reader
+        name = "unknown" if reader is None else reader.get_name()
+        return UsageError(f"task {name!r} is receiving already")
 
     def _reach_end(self) -> ConnectionClosed:
         """Everything before the end has been received: answers it, and returns how it ended."""
-        self._busy = False
         if self._core.state is State.CLOSE_RECEIVED:
             self._core.answer_close(self._loop.time())
             self._after_closing_step()
@@ -439,79 +125,50 @@ class WebSocket(asyncio.Protocol):
         error.__cause__ = self._core.fault
         return error
 
-    def _closed_error(self) -> ConnectionClosed:
-        return connection_closed(self._core.close_received, self._core.close_sent)
+    # What the base class delivers
 
-    # Sending
-
-    def _flush(self) -> None:
-        self._flush_scheduled = False
-        self._collected = 0
-        # While writing is held up everything stays in the core, which keeps one Pong at most.
-        if not self._write_paused:
-            self._write()
-
-    def _write(self) -> None:
-        data = self._core.data_to_send()
-        if data and not self._transport.is_closing():
-            self._transport.write(data)
-
-    async def _wait_for_turn(self) -> None:
-        writers = self._writers = deque() if self._writers is None else self._writers
-        waiter = self._loop.create_future()
-        writers.append(waiter)
-        try:
-            await waiter
-        finally:
-            writers.remove(waiter)
-            # The next one's turn comes after this task has sent, or has failed to.
-            self._loop.call_soon(self._wake_writer)
-
-    def _wake_writer(self) -> None:
-        if self._writers and not self._write_paused:
-            waiter = self._writers[0]
-            if not waiter.done():
-                waiter.set_result(None)
-
-    # Closing and time
-
-    def _after_closing_step(self) -> None:
-        # Our Close goes out behind whatever waits, even when writing is held up: there may be no
-        # other chance. What comes after it, which is Pongs, waits its turn.
-        if not self._close_written:
-            self._close_written = self._core.close_sent is not None
-            self._write()
+    def _deliver(self, messages: list[Message], size: int) -> None:
+        inbox = self._inbox
+        if self._backlog:
+            messages.reverse()
+            self._backlog[:0] = messages
         else:
-            self._flush()
-        action = self._core.transport_action
-        transport = self._transport
-        if action is TransportAction.ABORT:
-            transport.abort()
-        elif self._core.state is State.CLOSE_EXCHANGED and (
-            action is TransportAction.CLOSE
-            or self._peer_eof
-            or (action is TransportAction.HALF_CLOSE and not transport.can_write_eof())
-        ):
-            transport.close()
-        elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
-            transport.write_eof()
-        self._set_timer()
+            if not inbox:
+                self._unread = 0
+            if len(messages) > BATCH:
+                # A flood of tiny messages must not keep other connections waiting.
+                self._backlog = messages[: BATCH - 1 : -1]
+                del messages[BATCH:]
+            inbox.put(messages)
+        if inbox or self._backlog:
+            self._unread += size
+            if self._is_full():
+                inbox.watched = True
+                self._pause_reading()
 
-    def _set_timer(self) -> None:
-        deadline = self._core.next_deadline()
-        if deadline is None:
+    def _deliver_end(self) -> None:
+        self._ended = True
+        # It is answered when the application comes here, at once when nothing can be under way, or
+        # after a grace.
+        if self._inbox.waiting:
+            self._inbox.wake()
+        elif not self._inbox and not self._inbox.busy:
+            self._core.answer_close(self._loop.time())
+
+    def _refill(self) -> None:
+        """Hands out the next batch of a long run of messages."""
+        if self._inbox or not self._backlog:
             return
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._deadline_reached)
+        messages = self._backlog[: -BATCH - 1 : -1]
+        del self._backlog[-BATCH:]
+        self._batching = True
+        try:
+            self._inbox.put(messages)
+        finally:
+            self._end_batch()
 
-    def _deadline_reached(self) -> None:
-        self._timer = None
-        self._accept(self._core.handle_deadline(self._loop.time()))
-        if self._core.state is State.OPEN:
-            self._flush()
-            self._set_timer()
-        else:
-            self._after_closing_step()
+    def _is_full(self) -> bool:
+        messages, size = self._max_queued_messages, self._max_queued_size
+        return (messages is not None and len(self._inbox) + len(self._backlog) >= messages) or (
+            size is not None and self._unread >= size
+        )

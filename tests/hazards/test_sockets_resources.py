@@ -59,7 +59,7 @@ def written(websocket: WebSocket) -> int:
 
 def kept(websocket: WebSocket) -> int:
     """Size of the messages that wait to be received."""
-    return sum(len(event) for event in websocket._inbox if isinstance(event, str | bytes))
+    return sum(len(event) for event in websocket._inbox.peek())
 
 
 def shrink(websocket: WebSocket) -> None:

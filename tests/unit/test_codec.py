@@ -89,6 +89,24 @@ def test_both_encode_alike(
     )
 
 
+texts = st.text(st.characters(codec="utf-8"), max_size=100)
+
+
+@native
+@given(texts | payloads, keys)
+def test_both_encode_messages_alike(message: str | bytes, key: bytes | None) -> None:
+    assert codec.encode_message(message, key) == frames.encode_message(message, key)
+
+
+@native
+@pytest.mark.parametrize("message", ["\ud800", "a\udfff", None, 1, ["a"]])
+def test_both_refuse_the_same_messages(message: Any) -> None:
+    found = outcome(codec.encode_message, message)
+    assert isinstance(found, type)
+    expected = outcome(frames.encode_message, message)
+    assert found is expected or (found, expected) == (TypeError, TypeError)
+
+
 @native
 @pytest.mark.parametrize("size", range(130))
 def test_both_mask_alike_at_every_alignment(size: int) -> None:
@@ -112,6 +130,8 @@ def test_a_key_has_four_bytes(key: bytes) -> None:
         twin.apply_mask(b"payload", key)
     with pytest.raises(ValueError, match="four bytes"):
         twin.encode(1, b"payload", masking_key=key)
+    with pytest.raises(ValueError, match="four bytes"):
+        twin.encode_message(b"payload", key)
 
 
 @native

@@ -99,6 +99,47 @@ def test_send_messages(role: Role) -> None:
 
 
 @both_roles
+def test_send_tells_text_from_bytes(role: Role) -> None:
+    connection = Connection(role)
+    messages: list[Any] = ["Hellö", b"\x00" * 70_000, bytearray(b"\x01"), memoryview(b"\x02"), ""]
+    for message in messages:
+        connection.send(message)
+    connection.send_text("unfinished", final=False)
+    connection.send("text")
+    assert [(frame.opcode, frame.payload) for frame in sent(connection)] == [
+        (TEXT, "Hellö".encode()),
+        (BINARY, b"\x00" * 70_000),
+        (BINARY, b"\x01"),
+        (BINARY, b"\x02"),
+        (TEXT, b""),
+        (TEXT, b"unfinished"),
+        (CONTINUATION, b"text"),
+    ]
+
+
+@both_roles
+@pytest.mark.parametrize("message", [None, 1, ["a"], object()])
+def test_send_takes_text_and_bytes_alone(role: Role, message: Any) -> None:
+    connection = Connection(role)
+    with pytest.raises(TypeError, match="str or bytes"):
+        connection.send(message)
+    assert connection.data_to_send() == b""
+
+
+@both_roles
+def test_send_asks_the_extensions(role: Role) -> None:
+    connection = Connection(role, extensions=[Reverse(3)])
+    connection.send("ab")
+    connection.send("abc")
+    connection.send(b"abc", compress=False)
+    assert [(frame.rsv, frame.payload) for frame in sent(connection)] == [
+        (0, b"ab"),
+        (0x40, b"cba"),
+        (0, b"abc"),
+    ]
+
+
+@both_roles
 def test_send_one_message(role: Role) -> None:
     connection = Connection(role)
     connection.send_text("")
@@ -165,8 +206,9 @@ def test_messages_are_not_interleaved(role: Role) -> None:
 @both_roles
 def test_text_that_is_not_unicode(role: Role) -> None:
     connection = Connection(role)
-    with pytest.raises(UsageError, match="surrogates"):
-        connection.send_text("a\ud800")
+    for send in (connection.send_text, connection.send):
+        with pytest.raises(UsageError, match="surrogates"):
+            send("a\ud800")
     assert connection.data_to_send() == b""
 
 
@@ -394,8 +436,9 @@ def assert_cannot_send(connection: Connection, error: type[ConnectionClosed]) ->
     for send in (connection.send_binary, connection.send_ping, connection.send_pong):
         with pytest.raises(error):
             send(b"a")
-    with pytest.raises(error):
-        connection.send_text("a")
+    for send_message in (connection.send_text, connection.send):
+        with pytest.raises(error):
+            send_message("a")
 
 
 @both_roles

@@ -1,0 +1,594 @@
+/* The native twin of `asyncio/inbox.py`: the messages that wait for one task, and that task.
+ *
+ * What lives here: a queue whose reader runs as soon as there is something to read. The Python is the
+ * specification; this file gives the same results, and adds nothing. It does not know where messages
+ * come from.
+ *
+ * Only the limited API of Python 3.11 is used: one build serves all later versions.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+typedef struct {
+    PyTypeObject *inbox_type;
+    PyTypeObject *getter_type;
+    PyObject *current_task;
+    PyObject *cancelled_error;
+    PyObject *run;       /* interned names of the methods that are called */
+    PyObject *call_soon;
+    PyObject *run_out;
+    PyObject *caught_up;
+    PyObject *second_reader;
+} ModuleState;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *loop;
+    PyObject *messages; /* a list; its items up to `next` are taken, and None */
+    Py_ssize_t next;
+    PyObject *callback; /* what makes the waiting task go on, and its context */
+    PyObject *context;
+    char blocking;
+    char cancelled;
+    char woken; /* the event loop has the callback */
+    char waiting;
+    char watched;
+    char busy;
+} Inbox;
+
+/* What `Inbox.get` returns: a coroutine to whoever awaits it. */
+typedef struct {
+    PyObject_HEAD
+    Inbox *inbox;
+    PyObject *owner;
+    char iterating;
+    char suspended;
+} Getter;
+
+static ModuleState *
+state_of(PyObject *self)
+{
+    return PyType_GetModuleState(Py_TYPE(self));
+}
+
+static Py_ssize_t
+inbox_length(PyObject *object)
+{
+    Inbox *self = (Inbox *)object;
+
+    return PyList_Size(self->messages) - self->next;
+}
+
+/* Inbox */
+
+static PyObject *
+inbox_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"loop", NULL};
+    PyObject *loop;
+    Inbox *self;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O:Inbox", names, &loop))
+        return NULL;
+    self = (Inbox *)PyType_GenericAlloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->loop = Py_NewRef(loop);
+    self->messages = PyList_New(0);
+    if (self->messages == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int
+inbox_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Inbox *self = (Inbox *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->messages);
+    Py_VISIT(self->callback);
+    Py_VISIT(self->context);
+    return 0;
+}
+
+/* The list of messages stays: it holds nothing that could lead back here. */
+static int
+inbox_clear(PyObject *object)
+{
+    Inbox *self = (Inbox *)object;
+
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->callback);
+    Py_CLEAR(self->context);
+    return 0;
+}
+
+static void
+inbox_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    inbox_clear(object);
+    Py_CLEAR(((Inbox *)object)->messages);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PyObject *
+inbox_peek(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Inbox *self = (Inbox *)object;
+
+    return PyList_GetSlice(self->messages, self->next, PyList_Size(self->messages));
+}
+
+/* Lets the event loop call the callback at its next turn. */
+static int
+inbox_wake_later(Inbox *self)
+{
+    PyObject *method, *args, *keywords = PyDict_New(), *result = NULL;
+
+    self->woken = 1;
+    method = PyObject_GetAttr(self->loop, state_of((PyObject *)self)->call_soon);
+    args = PyTuple_Pack(2, self->callback, (PyObject *)self);
+    if (method != NULL && args != NULL && keywords != NULL &&
+        PyDict_SetItemString(keywords, "context", self->context ? self->context : Py_None) == 0)
+        result = PyObject_Call(method, args, keywords);
+    Py_XDECREF(method);
+    Py_XDECREF(args);
+    Py_XDECREF(keywords);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static PyObject *
+inbox_wake(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Inbox *self = (Inbox *)object;
+    PyObject *task, *callback, *context, *result;
+    int later = self->context == NULL;
+
+    if (self->callback == NULL || self->woken)
+        Py_RETURN_NONE;
+    if (!later) {
+        task = PyObject_CallFunctionObjArgs(state_of(object)->current_task, self->loop, NULL);
+        if (task == NULL)
+            return NULL;
+        later = task != Py_None;
+        Py_DECREF(task);
+    }
+    if (later) {
+        if (inbox_wake_later(self) < 0)
+            return NULL;
+        Py_RETURN_NONE;
+    }
+    callback = self->callback;
+    context = self->context;
+    self->callback = self->context = NULL;
+    result = PyObject_CallMethodObjArgs(context, state_of(object)->run, callback, object, NULL);
+    Py_DECREF(callback);
+    Py_DECREF(context);
+    if (result == NULL)
+        return NULL;
+    Py_DECREF(result);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+inbox_put(PyObject *object, PyObject *messages)
+{
+    Inbox *self = (Inbox *)object;
+
+    if (!PyList_Check(messages)) {
+        PyErr_SetString(PyExc_TypeError, "put takes a list of messages");
+        return NULL;
+    }
+    if (inbox_length(object) == 0) {
+        PyObject *empty = self->messages;
+
+        self->messages = Py_NewRef(messages);
+        self->next = 0;
+        Py_DECREF(empty);
+    }
+    else {
+        if (PyList_SetSlice(self->messages, 0, self->next, NULL) < 0)
+            return NULL;
+        self->next = 0;
+        if (PyList_SetSlice(self->messages, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, messages) < 0)
+            return NULL;
+    }
+    return inbox_wake(object, NULL);
+}
+
+static PyObject *
+inbox_get(PyObject *object, PyObject *args)
+{
+    PyObject *owner;
+    int iterating;
+    Getter *getter;
+
+    if (!PyArg_ParseTuple(args, "Op:get", &owner, &iterating))
+        return NULL;
+    getter = (Getter *)PyType_GenericAlloc(state_of(object)->getter_type, 0);
+    if (getter == NULL)
+        return NULL;
+    getter->inbox = (Inbox *)Py_NewRef(object);
+    getter->owner = Py_NewRef(owner);
+    getter->iterating = (char)iterating;
+    return (PyObject *)getter;
+}
+
+static PyObject *
+inbox_get_loop(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(((Inbox *)object)->loop);
+}
+
+static PyObject *
+inbox_add_done_callback(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"callback", "context", NULL};
+    Inbox *self = (Inbox *)object;
+    PyObject *callback, *context = Py_None, *old;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O:add_done_callback", names, &callback,
+                                     &context))
+        return NULL;
+    old = self->callback;
+    self->callback = Py_NewRef(callback);
+    Py_XDECREF(old);
+    old = self->context;
+    self->context = context == Py_None ? NULL : Py_NewRef(context);
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+inbox_result(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    if (((Inbox *)object)->cancelled) {
+        PyErr_SetNone(state_of(object)->cancelled_error);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+inbox_cancel(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"msg", NULL};
+    Inbox *self = (Inbox *)object;
+    PyObject *message = NULL;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:cancel", names, &message))
+        return NULL;
+    if (self->callback == NULL || self->woken)
+        Py_RETURN_FALSE;
+    self->cancelled = 1;
+    if (inbox_wake_later(self) < 0)
+        return NULL;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+inbox_reader(PyObject *object, void *Py_UNUSED(closure))
+{
+    Inbox *self = (Inbox *)object;
+    PyObject *task;
+
+    if (self->callback == NULL)
+        Py_RETURN_NONE;
+    task = PyObject_GetAttrString(self->callback, "__self__");
+    if (task != NULL)
+        return task;
+    PyErr_Clear();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef inbox_methods[] = {
+    {"peek", inbox_peek, METH_NOARGS, "Returns the messages that wait, the next one first."},
+    {"put", inbox_put, METH_O, "Adds messages, and runs the reader if it waits."},
+    {"get", inbox_get, METH_VARARGS, "Takes the next message, or waits for it."},
+    {"wake", inbox_wake, METH_NOARGS, "Runs the reader, if it waits."},
+    {"get_loop", inbox_get_loop, METH_NOARGS, "Returns the loop whose tasks may wait."},
+    {"add_done_callback", (PyCFunction)(void (*)(void))inbox_add_done_callback,
+     METH_VARARGS | METH_KEYWORDS, "Takes what makes the waiting task go on."},
+    {"result", inbox_result, METH_NOARGS, "Tells the task how its waiting ended."},
+    {"cancel", (PyCFunction)(void (*)(void))inbox_cancel, METH_VARARGS | METH_KEYWORDS,
+     "Cancels the waiting of the task; False where it has ended already."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef inbox_members[] = {
+    {"_asyncio_future_blocking", T_BOOL, offsetof(Inbox, blocking), 0, NULL},
+    {"waiting", T_BOOL, offsetof(Inbox, waiting), READONLY, NULL},
+    {"watched", T_BOOL, offsetof(Inbox, watched), 0, NULL},
+    {"busy", T_BOOL, offsetof(Inbox, busy), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef inbox_getset[] = {
+    {"reader", inbox_reader, NULL, "The task that waits, where it is known.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot inbox_slots[] = {
+    {Py_tp_doc, "Inbox(loop)\n--\n\nA queue of messages with one reader: see rfc6455.asyncio.inbox."},
+    {Py_tp_new, inbox_new},
+    {Py_tp_dealloc, inbox_dealloc},
+    {Py_tp_traverse, inbox_traverse},
+    {Py_tp_clear, inbox_clear},
+    {Py_tp_methods, inbox_methods},
+    {Py_tp_members, inbox_members},
+    {Py_tp_getset, inbox_getset},
+    {Py_sq_length, inbox_length},
+    {0, NULL},
+};
+
+static PyType_Spec inbox_spec = {
+    .name = "rfc6455._native.inbox.Inbox",
+    .basicsize = sizeof(Inbox),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = inbox_slots,
+};
+
+/* Getter */
+
+static int
+getter_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Getter *self = (Getter *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT((PyObject *)self->inbox);
+    Py_VISIT(self->owner);
+    return 0;
+}
+
+static void
+getter_stop_waiting(Getter *self)
+{
+    if (self->suspended) {
+        self->suspended = 0;
+        self->inbox->waiting = self->inbox->woken = self->inbox->cancelled = 0;
+        Py_CLEAR(self->inbox->callback);
+        Py_CLEAR(self->inbox->context);
+    }
+}
+
+static int
+getter_clear(PyObject *object)
+{
+    Getter *self = (Getter *)object;
+
+    if (self->inbox != NULL)
+        getter_stop_waiting(self);
+    Py_CLEAR(self->inbox);
+    Py_CLEAR(self->owner);
+    return 0;
+}
+
+static void
+getter_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    getter_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PyObject *
+inbox_pop(Inbox *self)
+{
+    PyObject *message = Py_NewRef(PyList_GetItem(self->messages, self->next));
+
+    if (PyList_SetItem(self->messages, self->next, Py_NewRef(Py_None)) < 0) {
+        Py_DECREF(message);
+        return NULL;
+    }
+    self->next++;
+    return message;
+}
+
+static PySendResult
+getter_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    Getter *self = (Getter *)object;
+    Inbox *inbox = self->inbox;
+    ModuleState *state = state_of(object);
+    PyObject *answer, *error;
+
+    *result = NULL;
+    if (inbox == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse an awaitable of recv");
+        return PYGEN_ERROR;
+    }
+    getter_stop_waiting(self);
+    if (inbox->waiting) {
+        error = PyObject_CallMethodObjArgs(self->owner, state->second_reader, NULL);
+        if (error != NULL) {
+            PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+            Py_DECREF(error);
+        }
+        return PYGEN_ERROR;
+    }
+    if (inbox_length((PyObject *)inbox) == 0) {
+        inbox->busy = 0;
+        answer = PyObject_CallMethodObjArgs(self->owner, state->run_out,
+                                            self->iterating ? Py_True : Py_False, NULL);
+        if (answer == NULL)
+            return PYGEN_ERROR;
+        Py_DECREF(answer);
+        if (inbox_length((PyObject *)inbox) == 0) {
+            self->suspended = 1;
+            inbox->waiting = inbox->blocking = 1;
+            *result = Py_NewRef((PyObject *)inbox);
+            return PYGEN_NEXT;
+        }
+    }
+    *result = inbox_pop(inbox);
+    if (*result == NULL)
+        return PYGEN_ERROR;
+    inbox->busy = 1;
+    if (inbox->watched && inbox_length((PyObject *)inbox) == 0) {
+        answer = PyObject_CallMethodObjArgs(self->owner, state->caught_up, NULL);
+        if (answer == NULL) {
+            Py_CLEAR(*result);
+            return PYGEN_ERROR;
+        }
+        Py_DECREF(answer);
+    }
+    return PYGEN_RETURN;
+}
+
+static PyObject *
+getter_next(PyObject *object)
+{
+    PyObject *result;
+
+    if (getter_send(object, Py_None, &result) == PYGEN_RETURN) {
+        PyErr_SetObject(PyExc_StopIteration, result);
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+static PyObject *
+getter_send_method(PyObject *object, PyObject *Py_UNUSED(value))
+{
+    return getter_next(object);
+}
+
+static PyObject *
+getter_throw(PyObject *object, PyObject *args)
+{
+    PyObject *type, *value = NULL, *traceback = NULL;
+
+    if (!PyArg_ParseTuple(args, "O|OO:throw", &type, &value, &traceback))
+        return NULL;
+    if (((Getter *)object)->inbox != NULL)
+        getter_stop_waiting((Getter *)object);
+    if (PyType_Check(type))
+        PyErr_SetObject(type, value);
+    else
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+    return NULL;
+}
+
+static PyObject *
+getter_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    getter_clear(object);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef getter_methods[] = {
+    {"send", getter_send_method, METH_O, "Goes on."},
+    {"throw", getter_throw, METH_VARARGS, "Stops waiting, and raises."},
+    {"close", getter_close, METH_NOARGS, "Stops waiting."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot getter_slots[] = {
+    {Py_tp_dealloc, getter_dealloc},
+    {Py_tp_traverse, getter_traverse},
+    {Py_tp_clear, getter_clear},
+    {Py_tp_methods, getter_methods},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, getter_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, getter_send},
+    {0, NULL},
+};
+
+static PyType_Spec getter_spec = {
+    .name = "rfc6455._native.inbox.Getter",
+    .basicsize = sizeof(Getter),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = getter_slots,
+};
+
+/* The module */
+
+static int
+module_exec(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+    PyObject *asyncio = PyImport_ImportModule("asyncio");
+
+    if (asyncio == NULL)
+        return -1;
+    state->current_task = PyObject_GetAttrString(asyncio, "current_task");
+    state->cancelled_error = PyObject_GetAttrString(asyncio, "CancelledError");
+    Py_DECREF(asyncio);
+    state->run = PyUnicode_InternFromString("run");
+    state->call_soon = PyUnicode_InternFromString("call_soon");
+    state->run_out = PyUnicode_InternFromString("_run_out");
+    state->caught_up = PyUnicode_InternFromString("_caught_up");
+    state->second_reader = PyUnicode_InternFromString("_second_reader");
+    state->inbox_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &inbox_spec, NULL);
+    state->getter_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &getter_spec, NULL);
+    if (PyErr_Occurred())
+        return -1;
+    return PyModule_AddType(module, state->inbox_type);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    ModuleState *state = PyModule_GetState(module);
+
+    Py_VISIT(state->inbox_type);
+    Py_VISIT(state->getter_type);
+    Py_VISIT(state->current_task);
+    Py_VISIT(state->cancelled_error);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->inbox_type);
+    Py_CLEAR(state->getter_type);
+    Py_CLEAR(state->current_task);
+    Py_CLEAR(state->cancelled_error);
+    Py_CLEAR(state->run);
+    Py_CLEAR(state->call_soon);
+    Py_CLEAR(state->run_out);
+    Py_CLEAR(state->caught_up);
+    Py_CLEAR(state->second_reader);
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "rfc6455._native.inbox",
+    .m_doc = "The native twin of rfc6455.asyncio.inbox.",
+    .m_size = sizeof(ModuleState),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+};
+
+PyMODINIT_FUNC
+PyInit_inbox(void)
+{
+    return PyModuleDef_Init(&module);
+}

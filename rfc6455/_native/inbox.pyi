@@ -1,0 +1,3 @@
+from ..asyncio.inbox import PythonInbox
+
+class Inbox(PythonInbox): ...

@@ -1,0 +1,456 @@
+"""One end of an open WebSocket on asyncio: bytes to the core and back, time, and closing.
+
+What lives here: all that is the same whether a coroutine or a `Listener` takes the messages. This
+file does not know about frames, nor who takes the messages, nor how the opening handshake went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Sized
+from typing import Any, Final, Self
+
+from ..close import Close, CloseCode
+from ..connection import Connection, TransportAction
+from ..errors import ConnectionClosed, UsageError, connection_closed
+from ..events import Closed, Event, Fault, Message, Pong
+from ..http import Request, Response
+from ..state import State
+
+__all__ = ["Endpoint"]
+
+COLLECT_AT_MOST: Final = 64 * 1024
+"""Bytes that replies may add up to before they are written in the middle of a batch."""
+PIECE: Final = 4 * 1024
+"""Bytes that are taken at a time where an extension may make much more of them."""
+
+
+class Endpoint(asyncio.Protocol):
+    """What `WebSocket` and the connection of a `Listener` have in common.
+
+    Attributes:
+        request: the HTTP request that opened it; None on a client.
+        response: the HTTP answer that opened it; None on a server.
+        subprotocol: the one that was agreed on, or None.
+    """
+
+    # What waits for the application: messages, or nothing where a `Listener` takes them at once.
+    _inbox: Sized
+
+    __slots__ = (
+        "__weakref__",
+        "_batching",
+        "_close_written",
+        "_closed_waiter",
+        "_closing",
+        "_collected",
+        "_core",
+        "_expands",
+        "_flush_scheduled",
+        "_held",
+        "_loop",
+        "_on_lost",
+        "_peer_eof",
+        "_pings",
+        "_reading_paused",
+        "_timer",
+        "_transport",
+        "_write_paused",
+        "_writers",
+        "request",
+        "response",
+        "subprotocol",
+    )
+
+    def __init__(
+        self,
+        core: Connection,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        request: Request | None = None,
+        response: Response | None = None,
+        subprotocol: str | None = None,
+        on_lost: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.subprotocol = subprotocol
+        self._core = core
+        self._transport = transport
+        self._loop = loop
+        self._on_lost = on_lost
+        self._expands = bool(core.extensions)
+        self._held = b""
+        self._reading_paused = False
+        self._peer_eof = False
+        self._closing = False
+        self._close_written = False
+        self._batching = False
+        self._collected = 0
+        self._flush_scheduled = False
+        self._write_paused = False
+        self._writers: deque[asyncio.Future[None]] | None = None
+        self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] | None = None
+        self._closed_waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        transport.set_write_buffer_limits(high=core.limits.write_high_water)
+        self._set_timer()
+
+    # What an application sees
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state.value} {self.remote_address}>"
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._core.state
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code of RFC 6455 §7.1.5, 1005 and 1006 included; None while it is not over."""
+        if self._core.state is State.CLOSED or self._core.close_received is not None:
+            return self._closed_error().code
+        return None
+
+    @property
+    def close_reason(self) -> str:
+        """The close reason of §7.1.6; empty while there is none."""
+        return self._closed_error().reason
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address, as the socket gives it."""
+        return self._transport.get_extra_info("peername")
+
+    @property
+    def local_address(self) -> Any:
+        """Our own address, as the socket gives it."""
+        return self._transport.get_extra_info("sockname")
+
+    async def send(
+        self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None
+    ) -> None:
+        """Sends a message: text for `str`, binary for the others, which are copied.
+
+        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
+        cancelled or raises, nothing of the message was sent.
+
+        Args:
+            message: the message.
+            compress: whether it is compressed, where the peer agreed to that; None lets the
+                extension decide by its size.
+
+        Raises:
+            ConnectionClosed: the connection is over, or is being closed by us.
+            TypeError: it is neither text nor bytes.
+        """
+        if self._write_paused or self._writers:
+            await self._wait_for_turn()
+        self._core.send(message, compress=compress)
+        # One write for the replies to a batch of messages, and no delay for a single one.
+        if self._batching or self._inbox:
+            self._collect(len(message))
+        else:
+            self._flush()
+
+    async def ping(self, data: bytes = b"") -> float:
+        """Sends a Ping and waits for its Pong. Returns the time that took, in seconds.
+
+        Args:
+            data: at most 125 bytes, different from those of other Pings under way; random if empty.
+
+        Raises:
+            ConnectionClosed: the connection is over, or ends before the Pong.
+        """
+        payload = bytes(data) or os.urandom(4)
+        pings = self._pings = {} if self._pings is None else self._pings
+        if payload in pings:
+            raise UsageError("a Ping with this payload is under way")
+        self._core.send_ping(payload)
+        waiter: asyncio.Future[float] = self._loop.create_future()
+        under_way = pings[payload] = (self._loop.time(), waiter)
+        self._flush()
+        try:
+            return await waiter
+        finally:
+            if pings.get(payload) is under_way:
+                del pings[payload]
+
+    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Runs the closing handshake (§7.1.2) and waits for its end.
+
+        Messages that arrive from here on are thrown away; those that have arrived can still be
+        received. Takes at most `Limits.close_timeout`, then TCP is dropped. Safe to call again.
+
+        Raises:
+            UsageError: the code must not travel, or the reason is over 123 bytes. Nothing was sent.
+        """
+        self._core.close(code, reason, self._loop.time())
+        self._closing = True
+        self._after_closing_step()
+        if self._reading_paused:
+            self._resume_reading()
+        await self.wait_closed()
+
+    def set_max_message_size(self, size: int | None) -> None:
+        """Changes `Limits.max_message_size`, from the next frame on.
+
+        For a peer that is trusted with more once it has told who it is.
+
+        Args:
+            size: in bytes, after decompression; None for no limit.
+        """
+        self._core.set_max_message_size(size)
+
+    async def wait_closed(self) -> None:
+        """Waits until TCP has ended."""
+        if self._closed_waiter is None:
+            self._closed_waiter = self._loop.create_future()
+            if self._core.state is State.CLOSED and self._transport.is_closing():
+                self._closed_waiter.set_result(None)
+        await asyncio.shield(self._closed_waiter)
+
+    def abort(self) -> None:
+        """Drops TCP at once; the peer sees 1006."""
+        self._transport.abort()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        failed = exc_type is not None and not issubclass(exc_type, ConnectionClosed)
+        await self.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL_CLOSURE)
+
+    # What the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what a read brought."""
+        if self._flush_scheduled:
+            self._flush()
+        self._batching = True
+        try:
+            if self._expands and len(data) > PIECE:
+                self._receive_in_pieces(data)
+            else:
+                self._receive(data)
+        finally:
+            self._end_batch()
+        if self._core.state is not State.OPEN:
+            self._after_closing_step()
+
+    def eof_received(self) -> bool:
+        """Takes the end of the peer's side of TCP; tells whether ours stays open."""
+        self._peer_eof = True
+        if self._core.state is not State.CLOSE_RECEIVED:
+            return False
+        # The peer has said all, in good order, and may still be reading: answer what it said.
+        return self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Takes the end of TCP."""
+        self._sort(self._core.receive_eof(), 0)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._writers or ():
+            if not waiter.done():
+                waiter.set_result(None)
+        for _, pinging in (self._pings or {}).values():
+            if not pinging.done():
+                pinging.set_exception(self._closed_error())
+        if self._closed_waiter is None:
+            self._closed_waiter = self._loop.create_future()
+        if not self._closed_waiter.done():
+            self._closed_waiter.set_result(None)
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: `send` waits."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._write_paused = False
+        self._flush()
+        self._wake_writer()
+
+    # Receiving: who takes the messages
+
+    @abstractmethod
+    def _deliver(self, messages: list[Message], size: int) -> None:
+        """Takes messages, ``size`` bytes in all; pauses reading where they are too many."""
+
+    @abstractmethod
+    def _deliver_end(self) -> None:
+        """Takes that nothing more will come; answers it, where nothing can be under way."""
+
+    # Receiving
+
+    def _receive_in_pieces(self, data: bytes) -> None:
+        # A kilobyte can become a megabyte: one read must not fill the queue many times over.
+        for start in range(0, len(data), PIECE):
+            self._receive(data[start : start + PIECE])
+            if self._reading_paused:
+                self._held = data[start + PIECE :]
+                break
+
+    def _receive(self, data: bytes) -> None:
+        core = self._core
+        events = core.receive_data(data, self._loop.time())
+        size = len(data)
+        if self._expands:
+            size = sum(len(event) for event in events if isinstance(event, str | bytes))
+        if not core.only_messages:
+            self._sort(events, size)
+        # Once closing has begun nothing more is kept.
+        elif events and not self._closing:
+            self._deliver(events, size)  # type: ignore[arg-type]
+
+    def _sort(self, events: list[Event], size: int) -> None:
+        """Deals with events other than messages; delivers the messages, in their order."""
+        messages: list[Message] = []
+        ended = False
+        for event in events:
+            if isinstance(event, str | bytes):
+                messages.append(event)
+            elif isinstance(event, Pong):
+                self._accept_pong(event.payload)
+            elif isinstance(event, Close | Fault | Closed):
+                ended = True
+        if messages and not self._closing:
+            self._deliver(messages, size)
+        if ended:
+            self._deliver_end()
+
+    def _accept_pong(self, payload: bytes) -> None:
+        if not self._pings or payload not in self._pings:
+            return
+        now = self._loop.time()
+        # §5.5.3: a Pong may answer "only the most recently processed Ping frame", and those before.
+        for earlier in list(self._pings):
+            sent, waiter = self._pings.pop(earlier)
+            if not waiter.done():
+                waiter.set_result(now - sent)
+            if earlier == payload:
+                break
+
+    def _pause_reading(self) -> None:
+        # Once closing has begun the end must not wait to be read.
+        if not self._reading_paused and self._core.state is State.OPEN:
+            self._reading_paused = True
+            self._core.pause_reading()
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        self._core.resume_reading(self._loop.time())
+        if self._held:
+            data, self._held = self._held, b""
+            self._receive_in_pieces(data)
+            if self._core.state is not State.OPEN:
+                self._after_closing_step()
+            elif not self._batching:
+                self._schedule_flush()
+            if self._reading_paused:
+                return
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._set_timer()
+
+    def _closed_error(self) -> ConnectionClosed:
+        return connection_closed(self._core.close_received, self._core.close_sent)
+
+    # Sending
+
+    def _flush(self) -> None:
+        self._collected = 0
+        self._flush_scheduled = False
+        # While writing is held up everything stays in the core, which keeps one Pong at most.
+        if not self._write_paused:
+            data = self._core.data_to_send()
+            if data and not self._transport.is_closing():
+                self._transport.write(data)
+
+    def _collect(self, size: int) -> None:
+        self._collected += size
+        if self._collected > COLLECT_AT_MOST:
+            self._flush()
+        elif not self._batching:
+            self._schedule_flush()
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _end_batch(self) -> None:
+        self._batching = False
+        self._flush()
+
+    async def _wait_for_turn(self) -> None:
+        writers = self._writers = deque() if self._writers is None else self._writers
+        waiter = self._loop.create_future()
+        writers.append(waiter)
+        try:
+            await waiter
+        finally:
+            writers.remove(waiter)
+            # The next one's turn comes after this task has sent, or has failed to.
+            self._loop.call_soon(self._wake_writer)
+
+    def _wake_writer(self) -> None:
+        if self._writers and not self._write_paused:
+            waiter = self._writers[0]
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # Closing and time
+
+    def _after_closing_step(self) -> None:
+        # Our Close goes out behind whatever waits, even when writing is held up: there may be no
+        # other chance. What comes after it, which is Pongs, waits its turn.
+        if not self._close_written:
+            self._close_written = self._core.close_sent is not None
+            paused, self._write_paused = self._write_paused, False
+            self._flush()
+            self._write_paused = paused
+        else:
+            self._flush()
+        action = self._core.transport_action
+        transport = self._transport
+        if action is TransportAction.ABORT:
+            transport.abort()
+        elif self._core.state is State.CLOSE_EXCHANGED and (
+            action is TransportAction.CLOSE
+            or self._peer_eof
+            or (action is TransportAction.HALF_CLOSE and not transport.can_write_eof())
+        ):
+            transport.close()
+        elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
+            transport.write_eof()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        deadline = self._core.next_deadline()
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._deadline_reached)
+
+    def _deadline_reached(self) -> None:
+        self._timer = None
+        self._sort(self._core.handle_deadline(self._loop.time()), 0)
+        if self._core.state is State.OPEN:
+            self._flush()
+            self._set_timer()
+        else:
+            self._after_closing_step()

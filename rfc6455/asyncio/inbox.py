@@ -1,0 +1,173 @@
+"""The messages that wait for one task, and the task that waits for messages.
+
+What lives here: a queue whose reader runs as soon as there is something to read, within the same
+turn of the event loop. This file does not know where messages come from. There is a native twin,
+`_native.inbox`, which is used where `codec` uses the other one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any, Protocol
+
+from ..codec import NativeInbox
+from ..errors import UsageError
+from ..events import Message
+
+__all__ = ["Inbox", "Owner", "PythonInbox"]
+
+
+class Owner(Protocol):
+    """Who gives out the messages of an `Inbox`."""
+
+    def _run_out(self, iterating: bool) -> None:
+        """Is told that the reader comes to an empty inbox, before it waits; may raise instead."""
+
+    def _caught_up(self) -> None:
+        """Is told that the reader has taken the last message, while `Inbox.watched` is set."""
+
+    def _second_reader(self) -> UsageError:
+        """Returns what is raised where another task waits already."""
+
+
+class PythonInbox:
+    """A queue of messages with one reader.
+
+    To the reader's task it is what a future is: the task waits on it. With two differences: a task
+    can wait on it again and again, and to `put` messages runs the task before it returns. A future
+    would put it into the queue of the event loop, and the turn of the loop costs more than a short
+    message. Within another task that is not possible; then it goes through that queue here, too.
+
+    Attributes:
+        waiting: whether the reader waits.
+        busy: whether the reader has taken a message, and not come back for more than was here.
+        watched: whether the owner wants to be told when the last message is taken.
+    """
+
+    # By the first of these a task knows what it may wait on (asyncio.isfuture).
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_cancelled",
+        "_context",
+        "_loop",
+        "_messages",
+        "_woken",
+        "busy",
+        "waiting",
+        "watched",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._callback: Callable[[Any], object] | None = None
+        self._context: Context | None = None
+        self._cancelled = False
+        self._woken = False
+        # In reverse: the next one is the last item.
+        self._messages: list[Message] = []
+        self.waiting = False
+        self.busy = False
+        self.watched = False
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def reader(self) -> asyncio.Task[Any] | None:
+        """The task that waits, where it is known."""
+        return getattr(self._callback, "__self__", None)
+
+    def peek(self) -> list[Message]:
+        """Returns the messages that wait, the next one first."""
+        return self._messages[::-1]
+
+    def put(self, messages: list[Message]) -> None:
+        """Adds messages, which are the inbox's from now on, and runs the reader if it waits."""
+        messages.reverse()
+        if self._messages:
+            self._messages[:0] = messages
+        else:
+            self._messages = messages
+        self.wake()
+
+    async def get(self, owner: Owner, iterating: bool) -> Message:
+        """Takes the next message, or waits for it.
+
+        Args:
+            owner: is told when there is no message.
+            iterating: what `Owner._run_out` wants to know.
+        """
+        if self.waiting:
+            raise owner._second_reader()
+        while not self._messages:
+            self.busy = False
+            owner._run_out(iterating)
+            if not self._messages:
+                await self
+        message = self._messages.pop()
+        self.busy = True
+        if self.watched and not self._messages:
+            owner._caught_up()
+        return message
+
+    def wake(self) -> None:
+        """Runs the reader, if it waits."""
+        callback = self._callback
+        if callback is None or self._woken:
+            return
+        if self._context is None or asyncio.current_task(self._loop) is not None:
+            self._wake_later()
+            return
+        context = self._context
+        self._callback = self._context = None
+        context.run(callback, self)
+
+    def _wake_later(self) -> None:
+        self._woken = True
+        assert self._callback is not None
+        self._loop.call_soon(self._callback, self, context=self._context)
+
+    # What a task asks of a future
+
+    def __await__(self) -> Generator[PythonInbox, None, None]:
+        self.waiting = self._asyncio_future_blocking = True
+        try:
+            yield self
+        finally:
+            self.waiting = self._woken = self._cancelled = False
+            self._callback = self._context = None
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Returns the loop whose tasks may wait."""
+        return self._loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Takes what makes the waiting task go on."""
+        self._callback = callback
+        self._context = context
+
+    def result(self) -> None:
+        """Tells the task how its waiting ended.
+
+        Raises:
+            asyncio.CancelledError: the task was cancelled.
+        """
+        if self._cancelled:
+            raise asyncio.CancelledError
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancels the waiting of the task; False where it has ended already."""
+        if self._callback is None or self._woken:
+            return False
+        self._cancelled = True
+        self._wake_later()
+        return True
+
+
+Inbox: type[PythonInbox] = PythonInbox if NativeInbox is None else NativeInbox
