@@ -76,7 +76,7 @@ class connect:
         host: where to connect to in place of the host in the URI, which stays the one that is asked
             for and whose certificate is verified.
         port: likewise.
-        sock: a connected socket to use.
+        sock: a connected socket to use. It is closed with the connection, or when there is none.
         path: of a Unix domain socket to connect to.
         local_addr: host and port to connect from.
         happy_eyeballs_delay: how long an attempt to reach one of several addresses is alone before
@@ -201,19 +201,26 @@ class connect:
             await asyncio.sleep(delay)
 
     async def _open(self) -> WebSocket:
-        destination = self._destination
-        async with asyncio.timeout(self._limits.open_timeout):
-            while True:
-                answer = await self._ask(destination)
-                if isinstance(answer, WebSocket):
-                    return answer
-                following = destination.follow(answer)
-                if following is None:
-                    raise refusal(answer)
-                if why := self._route.why_not(following.moved):
-                    raise refusal(answer, why)
-                destination = following
-                self._logger.debug("redirected to %s", destination.uri.origin)
+        try:
+            async with asyncio.timeout(self._limits.open_timeout):
+                return await self._follow(self._destination)
+        except BaseException:
+            if self._route.sock is not None:
+                self._route.sock.close()
+            raise
+
+    async def _follow(self, destination: Destination) -> WebSocket:
+        while True:
+            answer = await self._ask(destination)
+            if isinstance(answer, WebSocket):
+                return answer
+            following = destination.follow(answer)
+            if following is None:
+                raise refusal(answer)
+            if why := self._route.why_not(following.moved):
+                raise refusal(answer, why)
+            destination = following
+            self._logger.debug("redirected to %s", destination.uri.origin)
 
     async def _ask(self, destination: Destination) -> WebSocket | Response:
         """Asks once. Returns the connection, or the answer that opens none."""
@@ -226,14 +233,13 @@ class connect:
             self._logger.debug("connecting to %s, proxy: %s", uri.origin, leg.proxy)
             handshake = self._handshake(destination)
             opening = Opening(handshake, lambda *answer: self._finish(handshake, *answer))
+            answer: WebSocket | Response | None = None
             try:
                 await self._route.start(opening, leg, self._tls(uri), name)
                 answer = await opening.result
-            except BaseException:
-                opening.abandon()
-                raise
-            if not isinstance(answer, WebSocket):
-                opening.abandon()
+            finally:
+                if not isinstance(answer, WebSocket):
+                    opening.abandon()
             return answer
 
     def _handshake(self, destination: Destination) -> ClientHandshake:

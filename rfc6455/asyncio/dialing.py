@@ -135,7 +135,9 @@ def _interleave(addresses: Sequence[Address]) -> list[Address]:
 
 
 async def _connect(address: Address, local: Sequence[Address]) -> socket.socket:
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off for sockets that say that they are TCP's.
+    unix = address.family == getattr(socket, "AF_UNIX", None)
+    sock = socket.socket(address.family, socket.SOCK_STREAM, 0 if unix else socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
         if local:

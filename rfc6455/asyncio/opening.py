@@ -191,7 +191,7 @@ async def open_socks(
         rdns=proxy.scheme in ("socks4a", "socks5h"),
     )
     try:
-        return await client.connect(host, port, timeout=A_DAY, local_addr=local_addr)
+        sock: socket.socket = await client.connect(host, port, timeout=A_DAY, local_addr=local_addr)
     except ProxyConnectionError as error:
         raise error.__cause__ or error from None
     except SocksError as error:
@@ -202,3 +202,6 @@ async def open_socks(
         elif error.error_code in UNREACHABLE:
             cause = ConnectionError(str(error))
         raise ProxyError(f"proxy {proxy}: {error}") from cause
+    # As asyncio does for its own.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
