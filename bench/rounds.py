@@ -65,8 +65,15 @@ class Load:
             command += ["--interval-us", str(self.interval_us)]
         return command + ["--binary"] * self.binary + ["--deflate"] * self.deflate
 
-    def run(self, process: Process, *, core: int | None) -> Sample:
+    def run(
+        self, process: Process, *, core: int | None, start: Callable[[], None] | None = None
+    ) -> Sample:
         """Runs it once and returns what it measured.
+
+        Args:
+            process: the server.
+            core: to keep the generator on.
+            start: what the generator's process does at first, instead of that.
 
         Raises:
             RuntimeError: the server did not do what it should; with what both have to say.
@@ -79,7 +86,7 @@ class Load:
                 text=True,
                 check=False,
                 timeout=self.warmup + self.seconds + PATIENCE,
-                preexec_fn=pinned(core),
+                preexec_fn=start or pinned(core),
             )
         process.pause()
         if done.returncode:
