@@ -15,8 +15,7 @@ from urllib.parse import unquote
 
 from .errors import HandshakeError, UsageError
 from .extensions import ExtensionFactory
-from .handshake import offered_subprotocols
-from .handshake.server import upgrade_required
+from .handshake import offered_subprotocols, validate
 from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
@@ -204,7 +203,8 @@ class Router:
             raise _redirect(redirect.new_url, request.query) from redirect
         except self._routing.WebsocketMismatch as error:
             if not websocket:
-                raise upgrade_required() from error
+                # It says what a request for a WebSocket would have, and this one lacks.
+                validate(request)
             raise HandshakeError("no WebSocket here", HTTPStatus.NOT_FOUND) from error
         except self._exceptions.MethodNotAllowed as error:
             allow = ("Allow", ", ".join(sorted({*(error.valid_methods or ()), "OPTIONS"})))

@@ -433,7 +433,7 @@ class Endpoint(asyncio.Protocol):
         ):
             transport.close()
         elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
-            transport.write_eof()
+            end_writing(transport)
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -454,3 +454,12 @@ class Endpoint(asyncio.Protocol):
             self._set_timer()
         else:
             self._after_closing_step()
+
+
+def end_writing(transport: asyncio.Transport) -> None:
+    """Ends our side of TCP behind what waits to be written."""
+    try:
+        transport.write_eof()
+    except OSError:
+        # The peer has reset the connection, and the loop has not read that yet.
+        transport.abort()

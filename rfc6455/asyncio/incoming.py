@@ -24,6 +24,7 @@ from ..logs import LoggerLike
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
+from .endpoint import end_writing
 
 if TYPE_CHECKING:
     from .server import Server
@@ -270,7 +271,7 @@ class Incoming(asyncio.Protocol):
         if self._peer_eof or not linger or not transport.can_write_eof():
             transport.close()
         else:
-            transport.write_eof()
+            end_writing(transport)
             transport.resume_reading()
         if (timeout := self._options.limits.close_timeout) is not None:
             self._timer = self._loop.call_later(timeout, transport.abort)

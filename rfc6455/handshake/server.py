@@ -142,7 +142,7 @@ class ServerHandshake:
                     or b""
                 )
         except h11.RemoteProtocolError as error:
-            raise HandshakeError(str(error), error.error_status_hint) from error
+            raise HandshakeError("malformed request", error.error_status_hint) from error
         return request, rest
 
     def _check_framing(self, head: bytes, headers: Headers) -> None:
@@ -207,7 +207,7 @@ class ServerHandshake:
                 else:
                     return None
         except h11.RemoteProtocolError as error:
-            raise HandshakeError(str(error), error.error_status_hint) from error
+            raise HandshakeError("malformed request", error.error_status_hint) from error
 
     def accept(
         self,
@@ -315,7 +315,11 @@ def validate(request: Request) -> bytes:
     # 3. "An |Upgrade| header field containing the value 'websocket', treated as an ASCII
     #    case-insensitive value."
     if not request.wants_websocket:
-        raise upgrade_required()
+        raise HandshakeError(
+            "this is a WebSocket endpoint",
+            HTTPStatus.UPGRADE_REQUIRED,
+            [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
+        )
     _only_one(headers, "Upgrade")
     # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
     #    case-insensitive value."
@@ -345,15 +349,6 @@ def validate(request: Request) -> bytes:
     offered_subprotocols(request)
     _offered_extensions(request)
     return key
-
-
-def upgrade_required() -> HandshakeError:
-    """Returns what a plain request for a WebSocket is answered with (RFC 9110 §15.5.22)."""
-    return HandshakeError(
-        "this is a WebSocket endpoint",
-        HTTPStatus.UPGRADE_REQUIRED,
-        [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
-    )
 
 
 def offered_subprotocols(request: Request) -> list[str]:

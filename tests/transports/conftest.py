@@ -20,14 +20,12 @@ class TLS(NamedTuple):
     client: ssl.SSLContext
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_certificate(folder: Path) -> Path:
     """A self-signed certificate for localhost and 127.0.0.1, and its key, in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
         remedy = "needs openssl: apt-get install openssl"
         pytest.fail(remedy) if CI else pytest.skip(remedy)
-    folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
         f"{openssl} req -x509 -nodes -days 2 -subj /CN=localhost"
@@ -40,6 +38,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     both = folder / "both.pem"
     both.write_bytes(key.read_bytes() + certificate.read_bytes())
     return both
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make_certificate` makes, once for all tests."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -22,7 +22,17 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 
 import pytest
 
-from rfc6455 import Close, Connection, ConnectionClosed, Limits, Role, Server, WebSocket, serve
+from rfc6455 import (
+    Close,
+    Connection,
+    ConnectionClosed,
+    Limits,
+    Role,
+    Router,
+    Server,
+    WebSocket,
+    serve,
+)
 from rfc6455.frames import Frame, Opcode, decode, encode
 from rfc6455.handshake import accept_key
 from tests.helpers import KEY, frames_in, peer_frame
@@ -501,7 +511,7 @@ async def dial(server: Server) -> RawPeer:
 
 @contextlib.asynccontextmanager
 async def serving(
-    handler: Callable[[WebSocket], Coroutine[Any, Any, None]], **options: Any
+    handler: Callable[[WebSocket], Coroutine[Any, Any, None]] | Router, **options: Any
 ) -> AsyncIterator[Server]:
     """A server: on a Unix domain socket where time is virtual, else on TCP, on a free port."""
     if isinstance(asyncio.get_running_loop(), VirtualTimeLoop):

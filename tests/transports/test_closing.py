@@ -6,6 +6,7 @@ Knows the transport as memory; timers run on virtual time.
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any
 
 import pytest
@@ -614,3 +615,18 @@ async def test_close_code_and_reason(arrival: bytes | None, expected: tuple[Any,
         transport.feed_eof()
     await websocket.wait_closed()
     assert (websocket.close_code, websocket.close_reason) == expected
+
+
+@virtual_time
+async def test_a_peer_that_has_just_reset_tcp_does_not_disturb_our_close() -> None:
+    """Sockets refuse to end their side of what the peer has reset."""
+    websocket, transport = make_websocket()
+
+    def write_eof() -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    transport.write_eof = write_eof  # type: ignore[method-assign]
+    transport.feed(BAD_FRAME)
+    await websocket.wait_closed()
+    assert transport.aborted
+    assert transport.closes[0].code == 1002

@@ -144,6 +144,7 @@ def test_a_plain_request_for_a_websocket_gets_426() -> None:
     error = refusal(Router([Route("/a", nothing)]), "/a", websocket=False)
     assert error.status == 426
     assert ("Upgrade", "websocket") in error.headers
+    assert refusal(Router([Route("/a", nothing)]), "/a", "PUT", websocket=False).status == 405
 
 
 def test_a_websocket_where_there_are_pages_gets_404() -> None:
