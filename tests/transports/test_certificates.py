@@ -63,8 +63,9 @@ async def test_who_comes_later_sees_the_new_certificate_and_who_is_there_stays(
         assert await shown(server, certificate, renewed) == der(certificate)
 
 
-def bad_files(old: str, new: str, folder: Path) -> list[Path]:
+def bad_files(certificate: Path, renewed: Path, folder: Path) -> list[Path]:
     """Files that hold no certificate with its key."""
+    old, new = certificate.read_text(), renewed.read_text()
     begin = "-----BEGIN CERTIFICATE"
     texts = [
         "",
@@ -85,7 +86,7 @@ def bad_files(old: str, new: str, folder: Path) -> list[Path]:
 async def test_a_bad_certificate_leaves_the_old_one_in_force(
     tls: TLS, certificate: Path, renewed: Path, tmp_path: Path
 ) -> None:
-    for bad in bad_files(*map(Path.read_text, (certificate, renewed)), tmp_path):
+    for bad in bad_files(certificate, renewed, tmp_path):
         async with serving(echo, ssl=tls.server) as server:
             with pytest.raises(ssl.SSLError):
                 server.reload_certificate(bad)
