@@ -8,6 +8,7 @@ here. This file does not know how `wstest` is built (`install.py`), how our clie
     python tests/autobahn/run.py --quick         what continuous integration runs
     python tests/autobahn/run.py --role server --cases '6.4.*,9.1.6'
     python tests/autobahn/run.py --url ws://127.0.0.1:9001     some other server
+    python tests/autobahn/run.py --publish       all cases, and their results into the documentation
 
 The exit status is 0 if every result is the expected one, 1 if one differs or is missing.
 """
@@ -18,6 +19,7 @@ import argparse
 import asyncio
 import fcntl
 import json
+import platform
 import re
 import shutil
 import signal
@@ -80,6 +82,7 @@ WIRE_LOGS = 10
 WIRE_LOG_LINES = 30
 
 BEHAVIORS = ("OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED", "FAILED")
+COLUMNS = ("cases", *BEHAVIORS, "bad close", "seconds")
 GOOD_CLOSES = ("OK", "INFORMATIONAL")
 
 # What the suite reports of one case; its keys are the suite's.
@@ -209,12 +212,13 @@ def read_expected(text: str) -> dict[str, Outcome]:
     return {case: Outcome(*outcome) for case, outcome in json.loads(text).items()}
 
 
-def table(entries: Mapping[str, Detail]) -> str:
-    """Return one line for each category: its verdicts, and the sum of its cases' times."""
-    columns = ("cases", *BEHAVIORS, "bad close", "seconds")
-    head = f"{'category':24}" + "".join(f"  {column:>7}" for column in columns)
-    total = [0.0] * len(columns)
-    lines = [head]
+def counts(entries: Mapping[str, Detail]) -> list[tuple[str, str, list[float]]]:
+    """Return number, name and `COLUMNS` of each category that was run, and of all together.
+
+    The seconds are the sum of the cases' times.
+    """
+    total = [0.0] * len(COLUMNS)
+    rows: list[tuple[str, str, list[float]]] = []
     for category, name in CATEGORIES.items():
         group = [entry for case, entry in entries.items() if matches(case, f"{category}.*")]
         if not group:
@@ -226,17 +230,21 @@ def table(entries: Mapping[str, Detail]) -> str:
             sum(entry["duration"] for entry in group) / 1000,
         ]
         total = [a + b for a, b in zip(total, row, strict=True)]
-        lines.append(_row(f"{category:>2} {name}", columns, row))
-    lines.append(_row("   together", columns, total))
+        rows.append((category, name, row))
+    return [*rows, ("", "together", total)]
+
+
+def table(entries: Mapping[str, Detail]) -> str:
+    """Return one line for each category: its verdicts, and the sum of its cases' times."""
+    head = f"{'category':24}" + "".join(f"  {column:>7}" for column in COLUMNS)
+    lines = [head]
+    for category, name, values in counts(entries):
+        cells = [
+            f"  {value:{max(7, len(column))}.{1 if column == 'seconds' else 0}f}"
+            for column, value in zip(COLUMNS, values, strict=True)
+        ]
+        lines.append(f"{category:>2} {name:21}" + "".join(cells))
     return "\n".join(lines)
-
-
-def _row(title: str, columns: Sequence[str], values: Sequence[float]) -> str:
-    cells = [
-        f"{value:{max(7, len(column))}.{1 if column == 'seconds' else 0}f}"
-        for column, value in zip(columns, values, strict=True)
-    ]
-    return f"{title:24}" + "".join(f"  {cell}" for cell in cells)
 
 
 def negotiated(detail: Detail) -> str:
@@ -515,6 +523,25 @@ def update_expected(run: Run, entries: Mapping[str, Detail]) -> bool:
     return True
 
 
+def circumstances(run: Run, seconds: float) -> dict[str, object]:
+    """Return what a reader of the results must know: when, of what, on what they were made."""
+
+    def say(*command: str) -> str:
+        return subprocess.check_output(command, cwd=ROOT, text=True).strip()
+
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "commit": say("git", "rev-parse", "--short=12", "HEAD"),
+        "changed": bool(say("git", "status", "--porcelain", "--untracked-files=no")),
+        "implementation": say(
+            sys.executable, "-c", "import rfc6455; print(rfc6455.implementation)"
+        ),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "shards": run.shards,
+        "seconds": round(seconds, 1),
+    }
+
+
 def execute(run: Run, *, update: bool) -> bool:
     """Run the cases of one role, print their table, and return whether all is as expected."""
     print(f"\n{run.name}: {len(run.cases)} cases in {run.shards} shards", flush=True)
@@ -522,6 +549,7 @@ def execute(run: Run, *, update: bool) -> bool:
     asyncio.run(run_shards(run))
     seconds = time.monotonic() - start
     entries = collect(run)
+    (run.folder / "run.json").write_text(json.dumps(circumstances(run, seconds)))
     print(f"\n{run.name}: {len(entries)} results in {seconds:.1f} s\n\n{table(entries)}")
     extensions = {
         case: negotiated(read_detail(run, entries[case])) for case in entries if fits(case, DEFLATE)
@@ -567,7 +595,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--update-expected", action="store_true", help="make the results the expected ones"
     )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="put the results into the documentation, if they are complete and as expected",
+    )
     options = parser.parse_args(arguments)
+    if options.publish and (options.url or options.quick or options.cases != "*"):
+        parser.error("what is published is all cases of both roles")
     if options.url:
         options.role = "server"
         if options.update_expected:
@@ -579,7 +614,7 @@ def plan(cases: Iterable[str], options: argparse.Namespace) -> list[Run]:
     """Return the runs that the options ask for.
 
     The suite's client always offers client_no_context_takeover, and forgets each message when
-    the server accepts that. A further run of some cases goes without the offer.
+    the server accepts that. A further run, of category 12, goes without the offer.
 
     Raises:
         ValueError: If there is no case to run.
@@ -594,7 +629,7 @@ def plan(cases: Iterable[str], options: argparse.Namespace) -> list[Run]:
         raise ValueError("nothing is left to run")
     roles = ROLES if options.role == "both" else (options.role,)
     runs = [Run(role, chosen, options.shards, options.url) for role in roles]
-    again = [case for case in chosen if fits(case, TAKEOVER) and fits(case, DEFLATE_SAMPLE)]
+    again = [case for case in chosen if fits(case, TAKEOVER)]
     if again and "server" in roles:
         runs.append(Run("server", again, options.shards, options.url, takeover=True))
     return runs
@@ -624,6 +659,8 @@ def main() -> None:
         except ValueError as error:
             sys.exit(f"run.py: {error}")
         verdicts = [execute(run, update=options.update_expected) for run in runs]
+    if options.publish and all(verdicts):
+        subprocess.run([sys.executable, "-m", "tests.autobahn.publish"], cwd=ROOT, check=True)
     sys.exit(not all(verdicts))
 
 

@@ -73,11 +73,19 @@ def test_both_roles_run_the_same_cases() -> None:
     assert plan("--no-deflate") == [("server", cases), ("client", cases)]
 
 
-def test_a_sample_runs_again_without_the_offer_to_forget() -> None:
-    assert plan("--role", "server", "--cases", "12.*,1.*") == [
+def test_category_12_runs_again_without_the_offer_to_forget() -> None:
+    chosen = ("--role", "server", "--cases", "12.*,1.*")
+    assert plan(*chosen) == [
         ("server", ["1.1.1", "12.1.3", "12.1.13", "12.2.3", "12.2.4"]),
-        ("server-takeover", ["12.1.3", "12.2.3", "12.2.4"]),
+        ("server-takeover", ["12.1.3", "12.1.13", "12.2.3", "12.2.4"]),
     ]
+    assert plan(*chosen, "--quick")[1] == ("server-takeover", ["12.1.3", "12.2.3", "12.2.4"])
+
+
+@pytest.mark.parametrize("less", [("--quick",), ("--cases", "1.*"), ("--url", "ws://a")])
+def test_only_everything_is_published(less: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        plan("--publish", *less)
 
 
 def test_context_takeover_alone_runs_category_12() -> None:
