@@ -110,4 +110,7 @@ def _resolve(base: WebSocketURI, locations: list[bytes]) -> WebSocketURI:
         uri, _ = urldefrag(urljoin(base.origin + base.resource_name, location))
     except ValueError as error:
         raise UsageError(f"Location is not a URI: {error}") from error
-    return replace(parse_uri(uri), user=None, password=None)
+    target = parse_uri(uri)
+    if "%" in target.host:
+        raise UsageError(f"Location has no valid host: {target.host!r}")
+    return replace(target, user=None, password=None)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Python packages: from Debian Chromium with its driver, Node and
-# libwebsockets' test server; from npm the package `ws`. Where that is not possible, says so and lets
-# the tests decide: they skip, or fail when CI=true (tests/conftest.py).
+# Installs what the tests need beside Python packages: from Debian Chromium with its driver, Node,
+# libwebsockets' test server and two proxies; from npm the package `ws`. Where that is not possible,
+# says so and lets the tests decide: they skip, or fail when CI=true (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -12,6 +12,8 @@ command -v chromedriver >/dev/null || missing+=(chromium-driver)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v libwebsockets-test-server >/dev/null || missing+=(libwebsockets-test-server)
+command -v tinyproxy >/dev/null || missing+=(tinyproxy)
+command -v microsocks >/dev/null || missing+=(microsocks)
 
 install_missing() {
     local as_root=()

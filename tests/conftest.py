@@ -47,6 +47,10 @@ def _libwebsockets() -> bool:
     return shutil.which("libwebsockets-test-server") is not None
 
 
+def _proxies() -> bool:
+    return all(map(shutil.which, ("tinyproxy", "microsocks")))
+
+
 # marker -> (is the service there?, what to do when it is not)
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "browser": (_chromium, "needs Chromium: apt-get install chromium chromium-driver"),
@@ -54,6 +58,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
         _node_ws,
         "needs Node and its ws: apt-get install nodejs npm; npm i --prefix .node ws",
     ),
+    "proxies": (_proxies, "needs apt-get install tinyproxy microsocks"),
     "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }
 

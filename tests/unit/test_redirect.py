@@ -125,6 +125,9 @@ def test_credentials_do_not_come_back_with_the_origin() -> None:
         ("//[x/", "not a URI"),
         ("//[::1/", "not a URI"),
         ("//a\\b/", "not a host name"),
+        ("//a b/", "no valid host"),
+        ("//a%00/", "no valid host"),
+        ("//a..b@/", "not a ws"),
     ],
 )
 def test_a_location_that_is_not_followed(location: str, why: str) -> None:
