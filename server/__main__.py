@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
 
-from . import users
-from .app import App
+from . import journal, users
+from .app import App, check
 from .config import Config, ConfigError, parse
 
 
@@ -20,10 +19,8 @@ def main() -> int:
     """Runs the chat server until it is interrupted, and returns the exit status."""
     if sys.argv[1:2] == ["user"]:
         return users.main(sys.argv[2:], os.environ)
-    config = parse(sys.argv[1:], os.environ)
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    config = parse(sys.argv[1:], os.environ, check)
+    journal.set_up(config.log_level, config.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config.event_loop)) as runner:
             runner.run(_serve(config))
@@ -36,9 +33,15 @@ def main() -> int:
         print(f"wrong configuration: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"cannot listen on {config.host}:{config.port}: {error.strerror}", file=sys.stderr)
+        where = config.unix_socket or f"{config.host}:{config.port}"
+        print(f"cannot listen on {where}: {_strerror(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _strerror(error: OSError) -> str:
+    # The library's text repeats where; the last part says what is wrong.
+    return str(error.strerror or error).rpartition(": ")[2]
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -51,12 +54,16 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(config: Config) -> None:
     async with App(config) as app:
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT is a person who waits at a terminal; SIGTERM comes from what will start us again.
+        for signum, action in (
+            ("SIGINT", app.stop),
+            ("SIGTERM", app.drain),
+            ("SIGHUP", app.reload),
+        ):
             # Where the loop has no such thing (Windows), the interrupt cancels this coroutine.
-            with contextlib.suppress(NotImplementedError):
-                loop.add_signal_handler(signum, app.stop)
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        print(f"Chat at http://{host}:{app.port}", flush=True)
+            with contextlib.suppress(NotImplementedError, AttributeError):
+                loop.add_signal_handler(getattr(signal, signum), action)
+        print(f"Chat at {app.address}", flush=True)
         await app.serve_forever()
 
 

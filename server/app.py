@@ -7,8 +7,9 @@ not know what the commands do.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
-import socket
+import ssl
 import time
 from typing import Any, Final, Self
 
@@ -16,18 +17,21 @@ import rfc6455
 from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, WebSocket
 
 from . import protocol
+from .api import Admin, Logins
 from .auth import SUBPROTOCOL, open_authority
 from .chat import Chat
-from .config import Config
+from .config import Config, ConfigError
 from .engines.embedded import EmbeddedEngine
 from .gate import UNAUTHENTICATED, Gate
-from .http import Pages
+from .http import HttpError, Pages, answer, answer_json
+from .journal import connection_id
 from .limits import Limiter, Rate, source_of
+from .metrics import CONTENT_TYPE, Metrics
 from .protocol import CommandError
 from .session import Session
 from .tokens import TokenError
 
-__all__ = ["App"]
+__all__ = ["App", "check"]
 
 PATH: Final = "/ws"
 """Where the WebSocket is."""
@@ -37,6 +41,8 @@ CONTROL_RATE: Final = 10.0
 CONTROL_BURST: Final = 50
 SWEEP_INTERVAL: Final = 5.0
 """Seconds between two looks for those whose token has ended."""
+ABORT_AFTER: Final = 10.0
+"""Seconds after the last one's turn to go, until those who have not gone are dropped."""
 
 logger = logging.getLogger("rfc6455.chat")
 
@@ -46,19 +52,35 @@ class App:
 
     Args:
         config: the settings.
+
+    Raises:
+        ConfigError: they cannot be put to use.
     """
 
     def __init__(self, config: Config) -> None:
+        _check(config)
         self._config = config
+        self._sessions: set[Session] = set()
+        self._started = time.monotonic()
+        self._draining: asyncio.Task[None] | None = None
+        self._metrics = Metrics(
+            {
+                "connections": ("Open connections.", lambda: len(self._sessions)),
+                "users": ("Users who have entered.", lambda: self._chat.user_count),
+                "rooms": ("Rooms.", lambda: len(self._chat.room_list())),
+                "draining": ("Whether the server is about to end.", lambda: self.is_draining),
+            }
+        )
         self._gate = Gate(
-            open_authority(config), _limiter(config), max_message_size=config.max_message_size
+            open_authority(config),
+            _limiter(config),
+            max_message_size=config.max_message_size,
+            metrics=self._metrics,
         )
         engine = EmbeddedEngine(config.history)
         self._chat = Chat(engine, self._gate, max_rooms=config.max_rooms)
-        self._pages = Pages({"/healthz": self._health, "/api/stats": self._stats})
-        self._sessions: set[Session] = set()
+        self._pages = self._make_pages()
         self._server = self._make_server()
-        self._started = time.monotonic()
         self._welcome = protocol.encode(
             protocol.Welcome(
                 server="rfc6455",
@@ -86,16 +108,33 @@ class App:
         self.stop()
         await self._server.wait_closed()
         self._sweeping.cancel()
+        if self._draining is not None:
+            await self._draining
         self._gate.authority.close()
 
     @property
     def port(self) -> int:
-        """The TCP port that the server listens on."""
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        """The TCP port that the server listens on; 0 where it listens on none."""
+        name = self._server.sockets[0].getsockname()
+        return name[1] if isinstance(name, tuple) else 0
+
+    @property
+    def address(self) -> str:
+        """Where to point a browser, or what a proxy connects to."""
+        name = self._server.sockets[0].getsockname()
+        if not isinstance(name, tuple):
+            return f"unix:{name}"
+        host = name[0] if self._config.systemd else self._config.host
+        scheme = "https" if self._config.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{name[1]}"
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to end."""
+        return self._draining is not None
 
     async def serve_forever(self) -> None:
-        """Waits for `stop`."""
+        """Waits for `stop`, or for the end of `drain`."""
         await self._server.serve_forever()
 
     def stop(self) -> None:
@@ -103,31 +142,95 @@ class App:
         self._chat.close()
         self._server.close()
 
-    def _make_server(self) -> rfc6455.Server:
-        return rfc6455.serve(
-            self._handle,
-            _hosts(self._config.host, self._config.port),
-            self._config.port,
-            process_request=self._process_request,
-            # Contexts that outlive a message would cost each client tens of KiB.
-            extensions=[PermessageDeflate(context_takeover=False, peer_context_takeover=False)],
-            subprotocols=[SUBPROTOCOL],
-            limits=Limits(
-                max_message_size=self._gate.first_message_size,
-                control_rate=CONTROL_RATE,
-                control_burst=CONTROL_BURST,
-            ),
-            max_connections=self._config.max_connections,
+    def drain(self) -> None:
+        """Begins to end the server without haste; called again, with haste.
+
+        It is not ready from now on. After ``drain_delay`` nobody gets in any more, and the clients
+        are closed one after the other with 1012 and a time to come back.
+        """
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
+        else:
+            self.stop()
+
+    def reload(self) -> None:
+        """Takes the certificate and the keys for tokens from their files again.
+
+        Where that fails, the old ones stay, and the log tells why.
+        """
+        config = self._config
+        try:
+            self._gate.authority.reload(config)
+            if config.tls_certificate:
+                self._server.reload_certificate(config.tls_certificate, config.tls_key)
+        except (ConfigError, OSError) as error:
+            logger.error("not everything was read again: %s", error)
+        else:
+            logger.info("certificate and keys were read again")
+
+    async def _drain(self) -> None:
+        config = self._config
+        logger.info("draining %d connections", len(self._sessions))
+        # Load balancers look at /readyz, and need a moment to send nobody here any more.
+        await asyncio.wait(
+            [asyncio.ensure_future(self._server.serve_forever())], timeout=config.drain_delay
         )
+        self._chat.close()
+        drained = await self._server.drain(
+            config.drain_seconds,
+            code=CloseCode.SERVICE_RESTART,
+            reason="restarting",
+            reconnect_hint=config.reconnect_within,
+            abort_after=ABORT_AFTER,
+        )
+        logger.info("drained: %d closed, %d dropped", drained.closed, drained.aborted)
+
+    # Requests
+
+    def _make_server(self) -> rfc6455.Server:
+        config = self._config
+        try:
+            return rfc6455.serve(
+                self._handle,
+                process_request=self._process_request,
+                # Contexts that outlive a message would cost each client tens of KiB.
+                extensions=[PermessageDeflate(context_takeover=False, peer_context_takeover=False)],
+                subprotocols=[SUBPROTOCOL],
+                limits=Limits(
+                    max_message_size=self._gate.first_message_size,
+                    control_rate=CONTROL_RATE,
+                    control_burst=CONTROL_BURST,
+                ),
+                max_connections=config.max_connections,
+                max_connections_per_address=config.max_connections_per_address or None,
+                trusted_proxies=config.trusted_proxies,
+                ssl=_tls(config),
+                **_where(config),
+            )
+        except rfc6455.UsageError as error:
+            raise ConfigError(f"trusted_proxies: {error}") from error
+
+    def _make_pages(self) -> Pages:
+        pages = Pages()
+        pages.report("/healthz", lambda: {"status": "ok"})
+        pages.report("/api/stats", self._stats)
+        pages.add("GET", "/readyz", self._ready)
+        pages.add("GET", "/metrics", self._show_metrics)
+        Logins(self._gate.authority, self._gate, cookies=self._config.cookies).add_to(pages)
+        Admin(self._gate, self._stats, self.drain).add_to(pages)
+        return pages
 
     async def _process_request(self, request: Request) -> Response | None:
         if not (request.wants_websocket and request.path == PATH):
-            return self._pages.respond(request)
+            response = await self._pages.respond(request)
+            self._metrics.requests.count(str(response.status))
+            return response
         if not self._is_allowed(request):
             return self._pages.refuse(403, "this Origin may not connect")
         try:
             self._gate.authority.from_request(request)
         except TokenError as error:
+            self._metrics.unauthenticated.count(error.reason)
             challenge = ("WWW-Authenticate", 'Bearer error="invalid_token"')
             return self._pages.refuse(401, f"token not accepted: {error.reason}", [challenge])
         return None
@@ -143,12 +246,41 @@ class App:
         own = {f"http://{host}", f"https://{host}"}
         return origins[0] in own or origins[0] in self._config.allowed_origins
 
+    def _ready(self, request: Request) -> Response:
+        if self.is_draining:
+            return answer_json({"status": "draining"}, 503)
+        return answer_json({"status": "ready"})
+
+    def _show_metrics(self, request: Request) -> Response:
+        token = self._config.metrics_token
+        shown = b"".join(request.headers.raw("Authorization"))
+        if token and not hmac.compare_digest(shown, f"Bearer {token}".encode()):
+            challenge = [("WWW-Authenticate", "Bearer")]
+            raise HttpError(401, "unauthenticated", "metrics take a token", challenge)
+        return answer(200, CONTENT_TYPE, self._metrics.text())
+
+    def _stats(self) -> dict[str, Any]:
+        return {
+            "connections": len(self._sessions),
+            "users": self._chat.user_count,
+            "rooms": [{"room": r.room, "members": r.members} for r in self._chat.room_list()],
+            "uptime": round(time.monotonic() - self._started, 3),
+            "draining": self.is_draining,
+        }
+
+    # Connections
+
     async def _handle(self, websocket: WebSocket) -> None:
+        request = websocket.request
+        assert request is not None
         try:
-            visitor = self._gate.receive(websocket, source_of(websocket.remote_address[0]))
+            visitor = self._gate.receive(websocket, source_of(request.client_address))
         except TokenError:
             await websocket.close(UNAUTHENTICATED, "the token has ended")
             return
+        connection_id.set(visitor.id)
+        logger.debug("opened from %s", ascii(visitor.address))
+        self._metrics.opened.inc()
         session = Session(
             websocket, max_events=MAX_OUTBOX_EVENTS, max_size=MAX_OUTBOX_SIZE, visitor=visitor
         )
@@ -160,6 +292,8 @@ class App:
             self._sessions.discard(session)
             self._chat.leave(session)
             self._gate.leave(visitor)
+            self._metrics.closed.count(str(websocket.close_code))
+            logger.debug("closed with %s", websocket.close_code)
         if session.is_too_slow:
             logger.info("%s reads too slowly", ascii(session.name))
             await websocket.close(CloseCode.POLICY_VIOLATION, "too slow")
@@ -174,26 +308,73 @@ class App:
             await websocket.close(UNAUTHENTICATED, error.message)
             return
         if message is not None:
-            await self._chat.receive(session, message)
+            await self._receive(session, message)
         async for message in websocket:
-            await self._chat.receive(session, message)
+            await self._receive(session, message)
             await session.relieved()
 
+    async def _receive(self, session: Session, message: rfc6455.Message) -> None:
+        start = time.perf_counter()
+        await self._chat.receive(session, message)
+        self._metrics.command_seconds.observe(time.perf_counter() - start)
+
     async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            due = loop.time() + SWEEP_INTERVAL
             await asyncio.sleep(SWEEP_INTERVAL)
+            self._metrics.loop_delay_seconds.observe(max(0.0, loop.time() - due))
             self._gate.sweep()
 
-    def _health(self) -> dict[str, Any]:
-        return {"status": "ok"}
 
-    def _stats(self) -> dict[str, Any]:
-        return {
-            "connections": len(self._sessions),
-            "users": self._chat.user_count,
-            "rooms": [{"room": r.room, "members": r.members} for r in self._chat.room_list()],
-            "uptime": round(time.monotonic() - self._started, 3),
-        }
+def check(config: Config) -> None:
+    """Judges the settings as a whole, without putting them to use.
+
+    Raises:
+        ConfigError: they cannot be put to use.
+    """
+    _check(config)
+    _tls(config)
+    open_authority(config, only_check=True).close()
+
+
+def _check(config: Config) -> None:
+    """Refuses what no single option can tell.
+
+    Raises:
+        ConfigError: two options do not go together, or a file is not what it should be.
+    """
+    if config.workers > 1:
+        raise ConfigError(
+            "workers: several processes need an engine that they share, and there is none yet: each"
+            " would have rooms of its own. Run one, and let event_loop be uvloop"
+        )
+    if bool(config.tls_certificate) != bool(config.tls_key):
+        raise ConfigError("tls_certificate and tls_key: one without the other")
+    if config.unix_socket and config.systemd:
+        raise ConfigError("unix_socket and systemd: one or the other")
+
+
+def _where(config: Config) -> dict[str, Any]:
+    if config.systemd:
+        sockets = rfc6455.systemd_sockets()
+        if not sockets:
+            raise ConfigError("systemd: no socket was handed over")
+        return {"sock": sockets}
+    if config.unix_socket:
+        return {"path": config.unix_socket}
+    return {"host": config.host, "port": config.port}
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if not config.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.tls_certificate, config.tls_key)
+    except OSError as error:
+        raise ConfigError(f"tls_certificate, tls_key: {error}") from error
+    return context
 
 
 def _limiter(config: Config) -> Limiter:
@@ -202,21 +383,3 @@ def _limiter(config: Config) -> Limiter:
         user=Rate(config.user_rate, config.user_burst),
         address=Rate(config.address_rate, config.address_burst),
     )
-
-
-def _hosts(host: str, port: int) -> str | list[str]:
-    # A browser may take "localhost" for either address. Port 0 would give each another port.
-    if host != "localhost" or port == 0:
-        return "127.0.0.1" if host == "localhost" else host
-    return ["127.0.0.1", "::1"] if _has_ipv6_loopback() else "127.0.0.1"
-
-
-def _has_ipv6_loopback() -> bool:
-    if not socket.has_ipv6:
-        return False
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True

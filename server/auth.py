@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -82,6 +83,14 @@ class Authority:
         self._queries = queries
         self._login_lifetime = login_lifetime
         self._logins = asyncio.Semaphore(LOGINS_AT_ONCE)
+
+    def reload(self, config: Config) -> None:
+        """Reads the keys for tokens again.
+
+        Raises:
+            ConfigError: a file is not what it should be; the old keys stay.
+        """
+        self._tokens = _make_tokens(config, self.accounts)
 
     def close(self) -> None:
         """Closes the file of accounts."""
@@ -224,35 +233,45 @@ class Authority:
         return Grant(token, self._tokens.verify(token))
 
 
-def open_authority(config: Config) -> Authority:
+def open_authority(config: Config, *, only_check: bool = False) -> Authority:
     """Makes the authority that the settings ask for.
+
+    Args:
+        config: the settings.
+        only_check: makes no file of users where there is none yet.
 
     Raises:
         ConfigError: they contradict each other, or name a file that is not what it should be.
     """
     if config.cookies and not config.allowed_origins:
         raise ConfigError("cookies: need allowed_origins: every page can make a browser send them")
+    in_memory = not config.users or (only_check and not Path(config.users).exists())
     try:
-        accounts = Accounts(config.users or ":memory:")
-    except Exception as error:
+        accounts = Accounts(":memory:" if in_memory else config.users)
+    except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"users: {config.users}: {error}") from error
-    keys = _keys(config, accounts)
-    if config.auth == "token" and not keys:
-        raise ConfigError("auth: token needs users, jwt_secret or jwks_file")
-    tokens = Tokens(
-        keys,
-        issuer=config.jwt_issuer,
-        audience=config.jwt_audience,
-        lifetime=config.token_lifetime,
-    )
     return Authority(
-        tokens if keys else None,
+        _make_tokens(config, accounts),
         accounts,
         required=config.auth == "token",
         allowed_origins=config.allowed_origins,
         cookies=config.cookies,
         queries=config.query_tokens,
         login_lifetime=config.login_lifetime,
+    )
+
+
+def _make_tokens(config: Config, accounts: Accounts) -> Tokens | None:
+    keys = _keys(config, accounts)
+    if config.auth == "token" and not keys:
+        raise ConfigError("auth: token needs users, jwt_secret or jwks_file")
+    if not keys:
+        return None
+    return Tokens(
+        keys,
+        issuer=config.jwt_issuer,
+        audience=config.jwt_audience,
+        lifetime=config.token_lifetime,
     )
 
 

@@ -67,9 +67,10 @@ class Chat:
         try:
             command = self._read(session, message)
             request_id = command.id
-            self._gate.pay(session.visitor, 1.0)
+            self._gate.count(session.visitor, command)
             answer = await self._carry_out(session, command)
         except CommandError as error:
+            self._gate.count_refused(session.visitor, error)
             session.answer(protocol.encode(protocol.refusal(error, request_id)))
         else:
             answer.id = request_id
@@ -94,8 +95,7 @@ class Chat:
         try:
             return protocol.decode(message)
         except CommandError:
-            # What is no command costs as much as one.
-            self._gate.pay(session.visitor, 1.0)
+            self._gate.count(session.visitor, None)
             raise
 
     async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> protocol.Ack:

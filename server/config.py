@@ -19,6 +19,7 @@ __all__ = ["Config", "ConfigError", "load", "parse", "printed"]
 
 PREFIX: Final = "RFC6455_CHAT_"
 EVENT_LOOPS: Final = ("asyncio", "uvloop")
+LOG_FORMATS: Final = ("console", "json")
 AUTH: Final = ("open", "token")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 TRUTHS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -77,7 +78,20 @@ class Config:
         "web origins beside the server's own that may connect, such as https://example.org",
         metavar="ORIGIN",
     )
+    unix_socket: str = _option("", "a Unix socket to listen on, instead", metavar="PATH")
+    systemd: bool = _option(False, "listen on the sockets that systemd hands over")
+    tls_certificate: str = _option("", "a certificate chain, for TLS", metavar="FILE")
+    tls_key: str = _option("", "its private key", metavar="FILE")
+    trusted_proxies: tuple[str, ...] = _option(
+        (),
+        "networks whose X-Forwarded-For is believed, such as 10.0.0.0/8, or unix",
+        metavar="NETWORK",
+    )
     max_connections: int = _option(10_000, "clients", metavar="N", least=1)
+    max_connections_per_address: int = _option(
+        100, "clients from one address, or from a /64 of IPv6; 0 for any", metavar="N", least=0
+    )
+    workers: int = _option(1, "processes", metavar="N", least=1)
     max_message_size: int = _option(64 * 1024, "size of a command", metavar="BYTES", least=1024)
     max_rooms: int = _option(1000, "rooms", metavar="N", least=1)
     history: int = _option(100, "messages kept in each room", metavar="N", least=0)
@@ -107,16 +121,36 @@ class Config:
         400.0, "commands a second from one address, over time", metavar="N", least=0
     )
     address_burst: float = _option(2000.0, "those that may come at once", metavar="N", least=1)
+    metrics_token: str = _option("", "what Prometheus has to show at /metrics", secret=True)
+    drain_delay: float = _option(
+        0.0, "between the first sign of an end and its begin", metavar="SECONDS", least=0
+    )
+    drain_seconds: float = _option(
+        5.0, "over which clients are closed, at the end", metavar="SECONDS", least=0
+    )
+    reconnect_within: float = _option(
+        10.0, "within which clients are asked to come back then", metavar="SECONDS", least=0
+    )
     event_loop: str = _option(
         "asyncio", "uvloop is faster, and has to be installed", choices=EVENT_LOOPS
     )
     log_level: str = _option("info", "what is logged", choices=LOG_LEVELS)
+    log_format: str = _option("console", "how it is logged", choices=LOG_FORMATS)
 
 
-def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
+def parse(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    check: Callable[[Config], None] = lambda config: None,
+) -> Config:
     """Reads the settings for a command; what it cannot use it explains and ends.
 
     ``--check-config`` and ``--print-config`` end it too, with status 0.
+
+    Args:
+        arguments: the command line, without the command.
+        environment: the environment variables.
+        check: raises `ConfigError` where the settings as a whole cannot be.
 
     Raises:
         SystemExit: as said; everything has been printed.
@@ -126,6 +160,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     only_check, show = given.pop("check_config"), given.pop("print_config")
     try:
         config = load(given, environment)
+        check(config)
     except ConfigError as error:
         parser.error(str(error))
     if show:

@@ -19,6 +19,7 @@ import rfc6455
 from . import protocol
 from .auth import Authority
 from .limits import Limiter, Rate, publish_cost
+from .metrics import Metrics
 from .protocol import CommandError
 from .tokens import Identity, TokenError
 
@@ -36,6 +37,7 @@ MAX_HELLO_SIZE: Final = 4096
 MAX_REFUSALS: Final = 100
 """Commands in a row that are refused for their rate, until the connection is closed."""
 
+COMMAND_COST: Final = 1.0
 NO_RATE: Final = Rate(0, 0)
 
 logger = logging.getLogger("rfc6455.chat")
@@ -50,13 +52,16 @@ class Visitor:
         id: names the connection in the log.
         address: what counts as one address.
         identity: who it is; None before ``hello``, for a guest.
+        commands: how many have come.
         refusals: how many commands in a row were refused for their rate.
+        leaving: closes the connection, once somebody has to go.
     """
 
     websocket: rfc6455.WebSocket | None = None
     id: str = ""
     address: str = ""
     identity: Identity | None = None
+    commands: int = 0
     refusals: int = 0
     leaving: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -69,6 +74,7 @@ class Gate:
         limiter: the rates of commands.
         max_message_size: of those who have come in, in bytes.
         hello_timeout: seconds for the first message where a token is required.
+        metrics: counts what comes and what is refused.
         now: a monotonic clock, in seconds.
     """
 
@@ -79,12 +85,14 @@ class Gate:
         *,
         max_message_size: int = 64 * 1024,
         hello_timeout: float = HELLO_TIMEOUT,
+        metrics: Metrics | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
         self.authority = Authority() if authority is None else authority
         self._limiter = limiter or Limiter(connection=NO_RATE, user=NO_RATE, address=NO_RATE)
         self._max_message_size = max_message_size
         self._hello_timeout = hello_timeout
+        self._metrics = Metrics({}) if metrics is None else metrics
         self._now = now
         self._ids = itertools.count(1)
         self._visitors: set[Visitor] = set()
@@ -186,8 +194,23 @@ class Gate:
             return None
         return max(0.0, round(identity.expires - self.authority.clock(), 3))
 
+    def count(self, visitor: Visitor, command: protocol.AnyCommand | None) -> None:
+        """Counts a command that has come; None stands for what is none, and costs as much.
+
+        Raises:
+            CommandError: ``rate_limited``, with ``retry_after``.
+        """
+        visitor.commands += 1
+        kind = "none" if command is None else command.__struct_config__.tag
+        self._metrics.commands.count(str(kind))
+        self.pay(visitor, COMMAND_COST)
+
+    def count_refused(self, visitor: Visitor, error: CommandError) -> None:
+        """Counts a command that was refused."""
+        self._metrics.refused.count(error.code)
+
     def pay(self, visitor: Visitor, cost: float) -> None:
-        """Counts what somebody does.
+        """Has somebody pay for what they do.
 
         Raises:
             CommandError: ``rate_limited``, with ``retry_after``.
@@ -214,7 +237,7 @@ class Gate:
         )
 
     def pay_for_publishing(self, visitor: Visitor, receivers: int) -> None:
-        """Counts what it takes to hand a message to so many.
+        """Has somebody pay for handing a message to so many.
 
         Raises:
             CommandError: ``rate_limited``, with ``retry_after``.
@@ -241,6 +264,12 @@ class Gate:
             self.dismiss(visitor, code, reason)
         return len(found)
 
+    def dismiss_login(self, session: str, code: int, reason: str) -> None:
+        """Puts out all connections of a login."""
+        for visitor in tuple(self._visitors):
+            if session and visitor.identity is not None and visitor.identity.session == session:
+                self.dismiss(visitor, code, reason)
+
     def dismiss(self, visitor: Visitor, code: int, reason: str) -> None:
         """Begins to close a connection; what it sends from here on is not looked at."""
         if visitor.websocket is None or visitor.leaving is not None:
@@ -252,6 +281,7 @@ class Gate:
         try:
             return self.authority.verify(token)
         except TokenError as error:
+            self._metrics.unauthenticated.count(error.reason)
             raise CommandError(
                 "unauthenticated", f"the token is not accepted: {error.reason}", id
             ) from error

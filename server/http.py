@@ -1,19 +1,25 @@
-"""Plain HTTP beside the WebSocket: the page, its health and its numbers.
+"""Plain HTTP beside the WebSocket: which request gets which answer, and what keeps a browser safe.
 
-What lives here: files read once at the start, and the header fields that keep a browser safe. This
-file does not know about the chat; what changes is asked of functions.
+What lives here: files read once at the start, the choice of a handler by path and method, bodies as
+JSON, and the header fields of every answer. This file does not know about the chat.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
 
 from rfc6455 import Headers, Request, Response
 
-__all__ = ["Pages"]
+__all__ = ["Handler", "HttpError", "Pages", "answer", "answer_json", "read_json"]
+
+Handler: TypeAlias = Callable[[Request], "Response | Awaitable[Response]"]
+Body = TypeVar("Body")
 
 WEB: Final = Path(__file__).parent / "web"
 CONTENT_TYPES: Final = {
@@ -41,46 +47,118 @@ SECURITY: Final = (
 )
 
 
-class Pages:
-    """Answers plain requests.
+class HttpError(Exception):
+    """A request that is not fulfilled.
 
-    Args:
-        reports: functions by path; what they return is answered as JSON.
-        web: the folder of the page.
+    Attributes:
+        status: the HTTP status.
+        code: for programs, such as ``rate_limited``.
+        headers: further fields of the answer.
     """
 
-    def __init__(self, reports: Mapping[str, Callable[[], Any]], web: Path = WEB) -> None:
-        self._reports = reports
+    def __init__(
+        self, status: int, code: str, message: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+class Pages:
+    """Answers plain requests: with files, and with what handlers return.
+
+    Args:
+        web: the folder of the pages. ``/`` is its ``index.html``, and ``/admin`` is ``admin.html``.
+    """
+
+    def __init__(self, web: Path = WEB) -> None:
+        self._handlers: dict[str, dict[str, Handler]] = {}
         self._files = {
             f"/{path.relative_to(web).as_posix()}": (CONTENT_TYPES[path.suffix], path.read_bytes())
             for path in sorted(web.rglob("*"))
             if path.suffix in CONTENT_TYPES
         }
-        if "/index.html" in self._files:
-            self._files["/"] = self._files["/index.html"]
+        for path, found in list(self._files.items()):
+            if path.endswith(".html"):
+                self._files[path.removesuffix(".html").removesuffix("index")] = found
 
-    def respond(self, request: Request) -> Response:
+    @property
+    def paths(self) -> frozenset[str]:
+        """Every path that has something."""
+        return frozenset([*self._files, *self._handlers])
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """Has a handler answer the requests for a path with a method; GET brings HEAD along."""
+        self._handlers.setdefault(path, {})[method] = handler
+
+    def report(self, path: str, function: Callable[[], Any]) -> None:
+        """Answers GET with what a function returns, as JSON."""
+        self.add("GET", path, lambda request: answer_json(function()))
+
+    async def respond(self, request: Request) -> Response:
         """Returns the answer to a request that does not open a WebSocket."""
-        found = self._find(request.path)
-        if found is None:
+        try:
+            return await self._respond(request)
+        except HttpError as error:
+            body = {"error": error.code, "message": str(error)}
+            return answer_json(body, error.status, error.headers)
+
+    async def _respond(self, request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        handlers = self._handlers.get(request.path, {})
+        if handler := handlers.get(method):
+            response = handler(request)
+            return await response if inspect.isawaitable(response) else response
+        found = self._files.get(request.path)
+        if found is not None and method == "GET":
+            return answer(200, *found)
+        if found is None and not handlers:
             return self.refuse(404, "not found")
-        if request.method not in ("GET", "HEAD"):
-            return self.refuse(405, "method not allowed", [("Allow", "GET, HEAD")])
-        return _answer(200, *found)
+        methods = {*handlers, *(["GET"] if found is not None else [])}
+        allowed = sorted([*methods, *(["HEAD"] if "GET" in methods else [])])
+        return self.refuse(405, "method not allowed", [("Allow", ", ".join(allowed))])
 
     def refuse(self, status: int, why: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """Returns an answer that tells in a line of text what is wrong."""
-        return _answer(status, "text/plain; charset=utf-8", f"{why}\n".encode(), headers)
-
-    def _find(self, path: str) -> tuple[str, bytes] | None:
-        if path in self._reports:
-            body = json.dumps(self._reports[path](), ensure_ascii=False) + "\n"
-            return "application/json", body.encode()
-        return self._files.get(path)
+        return answer(status, "text/plain; charset=utf-8", f"{why}\n".encode(), headers)
 
 
-def _answer(
+def answer(
     status: int, content_type: str, body: bytes, headers: Sequence[tuple[str, str]] = ()
 ) -> Response:
-    fields = [("Content-Type", content_type), ("Cache-Control", "no-cache"), *SECURITY, *headers]
+    """Returns an answer with the fields that keep a browser safe."""
+    own = {name.lower() for name, _ in headers}
+    fields = [
+        ("Content-Type", content_type),
+        *(
+            field
+            for field in (("Cache-Control", "no-cache"), *SECURITY)
+            if field[0].lower() not in own
+        ),
+        *headers,
+    ]
     return Response(status, Headers(fields), body)
+
+
+def answer_json(value: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """Returns an answer in JSON."""
+    body = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    return answer(status, "application/json", body.encode(), headers)
+
+
+def read_json(request: Request, type: type[Body]) -> Body:
+    """Reads the body of a request.
+
+    A page of a stranger cannot send this content type without asking first (a CORS preflight).
+
+    Raises:
+        HttpError: 415: it is not declared to be JSON; 400: it is not of this type.
+    """
+    declared = (request.headers.get("Content-Type") or "").partition(";")[0]
+    if declared.strip(" \t").lower() != "application/json":
+        raise HttpError(415, "bad_type", "the body has to be application/json")
+    try:
+        return msgspec.json.decode(request.body, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, "bad_body", str(error)[:200]) from error

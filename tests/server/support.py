@@ -12,7 +12,12 @@ from server.app import App
 from server.config import Config
 
 # Most tests ask as fast as they can.
-UNHURRIED = {"connection_rate": 0.0, "user_rate": 0.0, "address_rate": 0.0}
+UNHURRIED = {
+    "connection_rate": 0.0,
+    "user_rate": 0.0,
+    "address_rate": 0.0,
+    "max_connections_per_address": 0,
+}
 
 
 @asynccontextmanager

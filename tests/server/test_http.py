@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from rfc6455 import Headers, Request, Response
-from server.http import Pages
+from server.http import HttpError, Pages, answer, answer_json, read_json
 
-PAGES = Pages({"/healthz": lambda: {"status": "ok"}})
+PAGES = Pages()
+PAGES.report("/healthz", lambda: {"status": "ok"})
 
 
-def ask(path: str, method: str = "GET") -> Response:
-    return PAGES.respond(Request(method, path, path, "", Headers()))
+def ask(
+    path: str,
+    method: str = "GET",
+    body: bytes = b"",
+    headers: list[tuple[str, str]] | None = None,
+    pages: Pages = PAGES,
+) -> Response:
+    request = Request(method, path, path, "", Headers(headers or []), body)
+    return asyncio.run(pages.respond(request))
 
 
 @pytest.mark.parametrize(
@@ -40,13 +51,15 @@ def test_a_report_is_json() -> None:
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/../app.py", "/%2e%2e/app.py", "//app.js", "*"])
-def test_anything_else_is_not_found(path: str) -> None:
-    assert ask(path).status == 404
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_anything_else_is_not_found(path: str, method: str) -> None:
+    assert ask(path, method).status == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_other_methods_are_not_allowed(method: str) -> None:
-    response = ask("/", method)
+@pytest.mark.parametrize("path", ["/", "/healthz"])
+def test_other_methods_are_not_allowed(path: str, method: str) -> None:
+    response = ask(path, method)
     assert response.status == 405
     assert response.headers["Allow"] == "GET, HEAD"
 
@@ -60,3 +73,66 @@ def test_every_answer_keeps_the_browser_safe(path: str) -> None:
     assert "frame-ancestors 'none'" in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_path_may_have_several_methods_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "login.html").write_text("<p>")
+    pages = Pages(tmp_path)
+    pages.add("POST", "/login", lambda request: answer_json("posted"))
+
+    async def wait(request: Request) -> Response:
+        return answer_json("waited")
+
+    pages.add("DELETE", "/login", wait)
+    assert ask("/login", pages=pages).body == b"<p>"
+    assert ask("/login", "HEAD", pages=pages).body == b"<p>"
+    assert ask("/login", "POST", pages=pages).body == b'"posted"\n'
+    assert ask("/login", "DELETE", pages=pages).body == b'"waited"\n'
+    response = ask("/login", "PUT", pages=pages)
+    assert (response.status, response.headers["Allow"]) == (405, "DELETE, GET, HEAD, POST")
+    assert pages.paths == {"/login", "/login.html"}
+
+
+def test_what_a_handler_refuses_is_told_in_json() -> None:
+    def refuse(request: Request) -> Response:
+        raise HttpError(429, "rate_limited", "slower", [("Retry-After", "3")])
+
+    pages = Pages()
+    pages.add("POST", "/x", refuse)
+    response = ask("/x", "POST", pages=pages)
+    assert (response.status, response.headers["Retry-After"]) == (429, "3")
+    assert json.loads(response.body) == {"error": "rate_limited", "message": "slower"}
+    assert "Content-Security-Policy" in response.headers
+
+
+class Name(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b'{"name": "Ann"}', 200),
+        ("Application/JSON ; charset=utf-8", b'{"name": "Ann"}', 200),
+        ("text/plain", b'{"name": "Ann"}', 415),
+        ("application/x-www-form-urlencoded", b"name=Ann", 415),
+        ("", b'{"name": "Ann"}', 415),
+        ("application/json", b"", 400),
+        ("application/json", b"{", 400),
+        ("application/json", b'{"name": 1}', 400),
+        ("application/json", b'{"name": "\xff"}', 400),
+        ("application/json", b'{"name": "Ann", "other": 1}', 400),
+        ("application/json", b'{"a":' * 30_000, 400),
+    ],
+)
+def test_a_body_is_json_of_a_type(content_type: str, body: bytes, status: int) -> None:
+    pages = Pages()
+    pages.add("POST", "/x", lambda request: answer_json(read_json(request, Name).name))
+    headers = [("Content-Type", content_type)] if content_type else []
+    response = ask("/x", "POST", body, headers, pages)
+    assert response.status == status
+
+
+def test_a_field_of_the_answer_goes_before_the_usual_one() -> None:
+    response = answer(200, "text/plain", b"", [("cache-control", "no-store")])
+    assert response.headers.get_all("Cache-Control") == ["no-store"]
