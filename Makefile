@@ -23,7 +23,7 @@ test: .venv/.installed-dev ## Run every test; first install the services that th
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-pure: .venv/.installed-dev ## Run the library's tests in pure Python, without the native twin.
-	@RFC6455_PURE=1 $(BIN)/python -m pytest tests/unit tests/conformance tests/hazards tests/transports $(ARGS)
+	@RFC6455_PURE=1 $(BIN)/python -m pytest tests/unit tests/conformance tests/hazards tests/transports tests/sync $(ARGS)
 
 format: .venv/.installed-dev ## Format the code and mend what ruff can mend.
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .

@@ -105,6 +105,7 @@ class WebSocket:
         self._batch = 0
         self._turns: deque[object] = deque()
         self._fragmenting: int | None = None
+        self._unfinished = False
         self._pings: dict[bytes, _UnderWay] = {}
         # The socket, and who waits for it
         self._reads = False
@@ -504,12 +505,11 @@ class WebSocket:
                 empty = "" if isinstance(fragment, str) else b""
             if empty is not None:
                 self._send_fragment(empty, True, compress, deadline)
-                empty = None
         finally:
             with self._lock:
                 self._fragmenting = None
                 self._changed.notify_all()
-                if empty is not None and self._core.state is State.OPEN:
+                if self._unfinished and not self._closing:
                     # The peer would wait for the rest.
                     self._begin_closing(CloseCode.INTERNAL_ERROR)
 
@@ -518,6 +518,7 @@ class WebSocket:
     ) -> None:
         with self._lock:
             self._send(fragment, final, compress)
+            self._unfinished = not final
             self._flush()
             if self._lost:
                 raise self._closed_error()
