@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import msgspec
 
@@ -60,6 +60,12 @@ class Chat:
     def room_list(self) -> list[protocol.RoomInfo]:
         """Returns all rooms with their sizes."""
         return [protocol.RoomInfo(room.name, len(room)) for room in self._rooms]
+
+    @property
+    def answer_types(self) -> dict[type[protocol.Command], type[protocol.Ack]]:
+        """Which answer each command gets."""
+        answers = {type: get_type_hints(do)["return"] for type, do in self._commands.items()}
+        return {protocol.Hello: protocol.HelloAck} | answers
 
     async def receive(self, session: Session, message: str | bytes) -> None:
         """Carries out a command and answers it, once."""
