@@ -70,9 +70,11 @@ def test_a_socket_knows_where_it_leads() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert way(sock=ours).choose(URI).places == []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        with socket.create_connection(listener.getsockname()) as sock:
-            assert way(sock=sock).choose(URI).places == [listener.getsockname()]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as sock,
+    ):
+        assert way(sock=sock).choose(URI).places == [listener.getsockname()]
 
 
 def test_a_redirect_is_not_followed_where_the_way_was_given() -> None:
