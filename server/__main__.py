@@ -13,6 +13,7 @@ from collections.abc import Callable
 from . import journal, users
 from .app import App, check
 from .config import Config, ConfigError, parse
+from .engines.base import EngineError
 
 
 def main() -> int:
@@ -32,6 +33,9 @@ def main() -> int:
     except ConfigError as error:
         print(f"wrong configuration: {error}", file=sys.stderr)
         return 2
+    except EngineError as error:
+        print(f"--database {config.database}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         where = config.unix_socket or f"{config.host}:{config.port}"
         print(f"cannot listen on {where}: {_strerror(error)}", file=sys.stderr)

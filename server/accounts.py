@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from . import protocol
+from . import names, protocol
 from .tokens import Identity, Role
 
 __all__ = ["AccountError", "Accounts", "User"]
@@ -94,10 +94,10 @@ class Accounts:
             AccountError: the name or the password cannot be, or the name is taken.
         """
         try:
-            name = protocol.check_name(name)
+            name = names.check_name(name)
         except protocol.CommandError as error:
             raise AccountError(error.message) from error
-        row = (protocol.name_key(name), name, role.name.lower(), hash_password(password))
+        row = (names.name_key(name), name, role.name.lower(), hash_password(password))
         try:
             self._database.execute("INSERT INTO users VALUES (?, ?, ?, ?)", row)
         except sqlite3.IntegrityError as error:
@@ -106,7 +106,7 @@ class Accounts:
 
     def find(self, name: str) -> User | None:
         """Returns the user of a name, or None."""
-        row = self._one("SELECT name, role FROM users WHERE key = ?", (protocol.name_key(name),))
+        row = self._one("SELECT name, role FROM users WHERE key = ?", (names.name_key(name),))
         return User(row[0], Role.named(row[1])) if row else None
 
     def all(self) -> list[User]:
@@ -139,7 +139,7 @@ class Accounts:
             AccountError: there is no such user.
         """
         done = self._database.execute(
-            "DELETE FROM users WHERE key = ?", (protocol.name_key(name),)
+            "DELETE FROM users WHERE key = ?", (names.name_key(name),)
         ).rowcount
         if not done:
             raise AccountError(f"there is no user {name!r}")
@@ -150,7 +150,7 @@ class Accounts:
 
         It takes as long where there is no such user: how long says nothing.
         """
-        key = protocol.name_key(name)
+        key = names.name_key(name)
         row = self._one("SELECT name, role, password FROM users WHERE key = ?", (key,))
         good = matches(password, row[2] if row else NOBODY)
         return User(row[0], Role.named(row[1])) if row and good else None
@@ -172,7 +172,7 @@ class Accounts:
 
     def lock_out(self, name: str) -> None:
         """Has no token accepted that a user has got up to now."""
-        row = (protocol.name_key(name), self._clock())
+        row = (names.name_key(name), self._clock())
         self._database.execute("INSERT OR REPLACE INTO locked_out VALUES (?, ?)", row)
 
     def is_revoked(self, identity: Identity) -> bool:
@@ -181,7 +181,7 @@ class Accounts:
             "SELECT 1 FROM ended_logins WHERE session = ?", (identity.session,)
         ):
             return True
-        key = protocol.name_key(identity.name)
+        key = names.name_key(identity.name)
         return bool(
             self._one(
                 "SELECT 1 FROM locked_out WHERE key = ? AND before >= ?", (key, identity.issued)
@@ -193,7 +193,7 @@ class Accounts:
         return row or ()
 
     def _change(self, query: str, value: str, name: str) -> None:
-        if not self._database.execute(query, (value, protocol.name_key(name))).rowcount:
+        if not self._database.execute(query, (value, names.name_key(name))).rowcount:
             raise AccountError(f"there is no user {name!r}")
 
 

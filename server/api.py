@@ -15,7 +15,7 @@ import msgspec
 
 from rfc6455 import Request, Response
 
-from . import protocol
+from . import names
 from .auth import COOKIE, Authority, Grant
 from .gate import FORBIDDEN, UNAUTHENTICATED, Gate
 from .http import HttpError, Pages, answer_json, read_json
@@ -80,7 +80,7 @@ class Logins:
     async def _log_in(self, request: Request) -> Response:
         body = read_json(request, LoginBody)
         address = source_of(request.client_address)
-        for key in (f"address {address}", f"name {protocol.name_key(body.name)}"):
+        for key in (f"address {address}", f"name {names.name_key(body.name)}"):
             self._count(key)
         grant = await self._authority.log_in(body.name, body.password)
         if grant is None:

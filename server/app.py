@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import random
 import ssl
 import time
+from pathlib import Path
 from typing import Any, Final, Self
 
 import rfc6455
@@ -18,11 +20,11 @@ from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, Web
 
 from . import protocol
 from .api import Admin, Logins
-from .asyncapi import document
 from .auth import SUBPROTOCOL, open_authority
 from .chat import Chat
 from .config import Config, ConfigError
 from .engines.embedded import EmbeddedEngine
+from .feeds import Feed, Ticker
 from .gate import UNAUTHENTICATED, Gate
 from .http import HttpError, Pages, answer, answer_json
 from .journal import connection_id
@@ -40,6 +42,14 @@ MAX_OUTBOX_EVENTS: Final = 256
 MAX_OUTBOX_SIZE: Final = 1024 * 1024
 CONTROL_RATE: Final = 10.0
 CONTROL_BURST: Final = 50
+TOO_SLOW: Final = 4408
+"""Close code: the client did not keep up. Come back and go on where you were."""
+GOODBYE: Final = frozenset({1000, 1001, 1005})
+"""Close codes of clients that end a connection on purpose, and do not say that they come back."""
+TICK: Final = 0.25
+"""Seconds between two looks for what is due."""
+TICKER_INTERVAL: Final = 1.0
+"""Seconds between two prices of the same share."""
 SWEEP_INTERVAL: Final = 5.0
 """Seconds between two looks for those whose token has ended."""
 ABORT_AFTER: Final = 10.0
@@ -78,8 +88,15 @@ class App:
             max_message_size=config.max_message_size,
             metrics=self._metrics,
         )
-        engine = EmbeddedEngine(config.history)
-        self._chat = Chat(engine, self._gate, max_rooms=config.max_rooms)
+        self._engine = _engine(config)
+        ticker = Feed("ticker", TICKER_INTERVAL)
+        self._ticker = Ticker(ticker, random.Random()) if config.ticker else None
+        self._chat = Chat(
+            self._engine,
+            self._gate,
+            max_rooms=config.max_rooms,
+            feeds=[ticker] if config.ticker else [],
+        )
         self._pages = self._make_pages()
         self._server = self._make_server()
         self._welcome = protocol.encode(
@@ -96,21 +113,30 @@ class App:
         )
 
     async def __aenter__(self) -> Self:
-        """Starts to listen.
+        """Opens the database and starts to listen.
 
         Raises:
+            EngineError: the database cannot be used.
             OSError: the address cannot be listened on.
         """
-        await self._server.start()
-        self._sweeping = asyncio.create_task(self._sweep())
+        await self._engine.start()
+        try:
+            await self._chat.start()
+            await self._server.start()
+        except BaseException:
+            await self._engine.close()
+            raise
+        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self._tick())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         await self._server.wait_closed()
-        self._sweeping.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._draining is not None:
             await self._draining
+        await self._engine.close()
         self._gate.authority.close()
 
     @property
@@ -216,7 +242,6 @@ class App:
         pages.report("/healthz", lambda: {"status": "ok"})
         pages.report("/api/stats", self._stats)
         pages.add("GET", "/readyz", self._ready)
-        pages.add("GET", "/asyncapi.json", self._describe)
         pages.add("GET", "/metrics", self._show_metrics)
         Logins(self._gate.authority, self._gate, cookies=self._config.cookies).add_to(pages)
         Admin(self._gate, self._stats, self.drain).add_to(pages)
@@ -251,17 +276,9 @@ class App:
     def _ready(self, request: Request) -> Response:
         if self.is_draining:
             return answer_json({"status": "draining"}, 503)
+        if self._engine.fault is not None:
+            return answer_json({"status": "unavailable", "reason": self._engine.fault}, 503)
         return answer_json({"status": "ready"})
-
-    def _describe(self, request: Request) -> Response:
-        return answer_json(
-            document(
-                self._chat.answer_types,
-                host=request.headers.get("Host") or "localhost",
-                path=PATH,
-                secure=bool(self._config.tls_certificate),
-            )
-        )
 
     def _show_metrics(self, request: Request) -> Response:
         token = self._config.metrics_token
@@ -302,13 +319,14 @@ class App:
                 await self._converse(session)
         finally:
             self._sessions.discard(session)
-            self._chat.leave(session)
             self._gate.leave(visitor)
             self._metrics.closed.count(str(websocket.close_code))
             logger.debug("closed with %s", websocket.close_code)
+            is_goodbye = websocket.close_code in GOODBYE and not session.is_too_slow
+            await self._chat.leave(session, is_goodbye=is_goodbye)
         if session.is_too_slow:
             logger.info("%s reads too slowly", ascii(session.name))
-            await websocket.close(CloseCode.POLICY_VIOLATION, "too slow")
+            await websocket.close(TOO_SLOW, "too slow")
 
     async def _converse(self, session: Session) -> None:
         websocket = session.websocket
@@ -329,6 +347,13 @@ class App:
         start = time.perf_counter()
         await self._chat.receive(session, message)
         self._metrics.command_seconds.observe(time.perf_counter() - start)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            if self._ticker is not None:
+                self._ticker.step()
+            await self._chat.tick(asyncio.get_running_loop().time())
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -387,6 +412,15 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     except OSError as error:
         raise ConfigError(f"tls_certificate, tls_key: {error}") from error
     return context
+
+
+def _engine(config: Config) -> EmbeddedEngine:
+    return EmbeddedEngine(
+        Path(config.database) if config.database else None,
+        durability=config.durability,
+        kept=config.history,
+        kept_seconds=config.history_days * 86400,
+    )
 
 
 def _limiter(config: Config) -> Limiter:

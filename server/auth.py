@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from rfc6455 import Request
 
-from . import protocol
+from . import names, protocol
 from .accounts import Accounts
 from .config import Config, ConfigError
 from .tokens import Identity, Key, Role, TokenError, Tokens, read_jwks, secret_key
@@ -123,7 +123,7 @@ class Authority:
         Raises:
             CommandError: the name cannot be, or belongs to a user of this server.
         """
-        name = protocol.check_name(name)
+        name = names.check_name(name)
         if self.accounts.find(name) is not None:
             raise protocol.CommandError("name_taken", f"the name {name!r} belongs to a user")
         return Identity(name, Role.GUEST)

@@ -1,71 +1,116 @@
-"""What the commands do.
+"""The chat: who is connected, and which part carries out which command.
 
-What lives here: the users who are connected, and one method for each command. This file knows
-neither sockets nor JSON: sessions take events, and the engine keeps messages.
+What lives here: the way of a command from its text to its answer, users' coming and going, and what
+is done now and then. This file knows neither sockets nor JSON: sessions take events, and the engine
+keeps what is not to be forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any, Final, get_type_hints
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, Final
 
 import msgspec
 
 from . import protocol
-from .engines.base import Engine, Entry
+from .broadcasts import Broadcasts
+from .conversation import Conversation
+from .engines.base import EVERYWHERE, Engine, EngineError, UserRecord
+from .feeds import Feed
 from .gate import Gate
+from .logs import Logs
+from .mail import Mail
+from .names import name_key
 from .protocol import CommandError
-from .rooms import Room, Rooms
+from .rooms import Channel, inbox_log, room_log
 from .session import Session
+from .tokens import Identity, Role
 
 __all__ = ["Chat"]
 
-MAX_ROOMS_PER_USER: Final = 100
+TRIM_INTERVAL: Final = 60.0
+"""Seconds between two looks for what is too old."""
+GUEST_RETENTION: Final = 3600.0
+"""Seconds for which a guest is remembered whose connection was lost."""
+
+logger = logging.getLogger("rfc6455.chat")
 
 
 class Chat:
     """The whole chat of one process.
 
     Args:
-        engine: keeps messages and hands them on.
+        engine: keeps messages and hands them on. It has been started.
         gate: knows who somebody is, and how much they may do; by default everybody, everything.
         max_rooms: how many rooms there may be.
+        feeds: live feeds that can be watched.
     """
 
-    def __init__(self, engine: Engine, gate: Gate | None = None, *, max_rooms: int = 1000) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        gate: Gate | None = None,
+        *,
+        max_rooms: int = 1000,
+        feeds: Sequence[Feed] = (),
+    ) -> None:
         self._engine = engine
         self._gate = Gate() if gate is None else gate
-        self._rooms = Rooms(max_rooms)
-        self._users: dict[str, Session] = {}
+        self._logs = Logs(engine)
+        self._everybody = Channel("everybody")
+        self.conversation = Conversation(engine, self._logs, self._gate, self._everybody, max_rooms)
+        self.mail = Mail(engine, self._logs)
+        self.broadcasts = Broadcasts(engine, self._logs, feeds)
+        self._users: dict[str, set[Session]] = {}
+        self._next_trim = 0.0
         self._closing = False
-        engine.subscribe(self._published)
         self._commands: dict[type, Callable[[Session, Any], Awaitable[protocol.Ack]]] = {
             protocol.Refresh: self._refresh,
-            protocol.ListRooms: self._list_rooms,
-            protocol.CreateRoom: self._create_room,
-            protocol.Join: self._join,
-            protocol.Leave: self._leave,
-            protocol.Send: self._send,
-            protocol.Private: self._private,
-            protocol.Typing: self._typing,
-            protocol.Members: self._members,
+            protocol.ListRooms: self.conversation.list_rooms,
+            protocol.CreateRoom: self.conversation.create,
+            protocol.DescribeRoom: self.conversation.describe,
+            protocol.Join: self.conversation.join,
+            protocol.Leave: self.conversation.leave,
+            protocol.Send: self.conversation.send,
+            protocol.Edit: self.conversation.edit,
+            protocol.Delete: self.conversation.delete,
+            protocol.History: self.conversation.history,
+            protocol.Private: self.mail.send,
+            protocol.Inbox: self.mail.read_on,
+            protocol.PrivateHistory: self.mail.history,
+            protocol.Typing: self.conversation.typing,
+            protocol.MarkRead: self._mark_read,
+            protocol.Members: self.conversation.members,
+            protocol.Subscribe: self.broadcasts.subscribe,
+            protocol.Unsubscribe: self.broadcasts.unsubscribe,
+            protocol.Notifications: self.broadcasts.read_on,
+            protocol.Watch: self.broadcasts.watch,
+            protocol.Unwatch: self.broadcasts.unwatch,
         }
+
+    async def start(self) -> None:
+        """Finds what was there before.
+
+        Raises:
+            EngineError: it cannot be read.
+        """
+        await self.broadcasts.start()
+        await self.conversation.start()
 
     @property
     def user_count(self) -> int:
-        """How many users have entered."""
+        """How many users are connected."""
         return len(self._users)
 
     def room_list(self) -> list[protocol.RoomInfo]:
         """Returns all rooms with their sizes."""
-        return [protocol.RoomInfo(room.name, len(room)) for room in self._rooms]
-
-    @property
-    def answer_types(self) -> dict[type[protocol.Command], type[protocol.Ack]]:
-        """Which answer each command gets."""
-        answers = {type: get_type_hints(do)["return"] for type, do in self._commands.items()}
-        return {protocol.Hello: protocol.HelloAck} | answers
+        return self.conversation.room_list()
 
     async def receive(self, session: Session, message: str | bytes) -> None:
         """Carries out a command and answers it, once."""
@@ -74,28 +119,83 @@ class Chat:
             command = self._read(session, message)
             request_id = command.id
             self._gate.count(session.visitor, command)
-            answer = await self._carry_out(session, command)
+            # What somebody begins to follow comes after the answer that tells where it begins.
+            follows = isinstance(
+                command, protocol.Hello | protocol.Join | protocol.Inbox | protocol.Notifications
+            )
+            with session.holding() if follows else nullcontext():
+                answer = await self._carry_out(session, command)
+                answer.id = request_id
+                session.answer(protocol.encode(answer))
         except CommandError as error:
-            self._gate.count_refused(session.visitor, error)
-            session.answer(protocol.encode(protocol.refusal(error, request_id)))
-        else:
-            answer.id = request_id
-            session.answer(protocol.encode(answer))
+            self._refuse(session, error, request_id)
+        except EngineError as error:
+            logger.warning("%s is not carried out: %s", type(command).__name__, error)
+            refusal = CommandError("unavailable", f"try again later: {error}")
+            self._refuse(session, refusal, request_id)
+
+    def _refuse(
+        self, session: Session, error: CommandError, request_id: protocol.RequestId | None
+    ) -> None:
+        self._gate.count_refused(session.visitor, error)
+        session.answer(protocol.encode(protocol.refusal(error, request_id)))
 
     def close(self) -> None:
         """Ends the chat: everybody is about to leave, and nobody needs to hear of the others."""
         self._closing = True
 
-    def leave(self, session: Session) -> None:
-        """Takes out a user who is gone."""
-        if self._closing or not session.name:
+    async def leave(self, session: Session, *, is_goodbye: bool = False) -> None:
+        """Takes out a session that is gone.
+
+        Args:
+            session: whose connection has ended.
+            is_goodbye: whether the client ended it as one does who will not be back. A guest is
+                then forgotten; others, and those whose connection was lost, stay members of rooms.
+        """
+        user = session.user
+        if user is None:
             return
-        # First, so that the user's own leaving is not told to the user.
-        del self._users[protocol.name_key(session.name)]
-        for name in sorted(session.rooms):
-            self._take_out(session, self._rooms[name])
-        for room in session.created:
-            self._remove_if_empty(room)
+        # At once, before anything is waited for: nobody is told of the own leaving.
+        self._everybody.unfollow(session)
+        self.mail.exit(session)
+        self.broadcasts.exit(session)
+        sessions = self._users[user.id]
+        sessions.discard(session)
+        if not sessions:
+            del self._users[user.id]
+        if self._closing:
+            return
+        is_gone = is_goodbye and bool(user.secret) and not sessions
+        try:
+            for room in list(session.rooms.values()):
+                await self.conversation.depart(session, room, away=not is_gone)
+            await self._engine.depart(EVERYWHERE, user)
+            for room in session.created:
+                await self.conversation.remove_unused(room)
+            if is_gone:
+                await self._forget(user)
+        except EngineError as error:
+            logger.warning("the end of a session could not be noted: %s", error)
+
+    async def tick(self, now: float) -> None:
+        """Does what is due; to be called several times in a second.
+
+        Args:
+            now: a monotonic time in seconds.
+        """
+        self.conversation.tick(now)
+        self.broadcasts.tick(now)
+        self._logs.catch_up()
+        if now < self._next_trim:
+            return
+        self._next_trim = now + TRIM_INTERVAL
+        try:
+            await self._engine.trim()
+            since = int((time.time() - GUEST_RETENTION) * 1000)
+            for guest in await self._engine.guests_before(since):
+                await self._forget(guest)
+        except EngineError as error:
+            logger.warning("what is too old could not be removed: %s", error)
 
     def _read(self, session: Session, message: str | bytes) -> protocol.AnyCommand:
         try:
@@ -106,154 +206,78 @@ class Chat:
 
     async def _carry_out(self, session: Session, command: protocol.AnyCommand) -> protocol.Ack:
         if isinstance(command, protocol.Hello):
-            return self._hello(session, command)
-        if not session.name:
+            return await self._hello(session, command)
+        if session.user is None:
             raise CommandError("hello_first", "say hello first")
         return await self._commands[type(command)](session, command)
 
-    def _hello(self, session: Session, command: protocol.Hello) -> protocol.HelloAck:
-        if session.name:
+    async def _hello(self, session: Session, command: protocol.Hello) -> protocol.HelloAck:
+        if session.user is not None:
             raise CommandError("already_hello", f"you are {session.name!r} already")
         identity = self._gate.enter(session.visitor, command)
-        name = identity.name
-        if protocol.name_key(name) in self._users:
-            raise CommandError("name_taken", f"the name {name!r} is taken")
-        session.name = name
+        user, secret = await self._user(identity, command.secret)
+        if not await self._engine.claim(user, inbox_log(user.id)):
+            raise CommandError("name_taken", f"the name {user.name!r} is taken")
+        session.user = user
         session.visitor.identity = identity
-        self._users[protocol.name_key(name)] = session
+        session.is_batching = command.batch
+        self._users.setdefault(user.id, set()).add(session)
+        rooms = await self._engine.rooms_of(user.id)
+        session.memberships.update(rooms)
+        heads = await self._engine.heads(map(room_log, rooms))
+        marks = await self._engine.read_marks(user.id)
+        patterns = await self._engine.patterns(user.id)
+        inbox = await self.mail.enter(session, command.inbox)
+        notifications = await self.broadcasts.enter(session, command.notifications, patterns)
         expires_in = self._gate.expires_in(identity)
+        # From here on, without waiting: the list of rooms ends where events of them begin.
+        self._everybody.follow_live(session)
         return protocol.HelloAck(
-            name=name,
+            name=user.name,
             role=identity.role.name.lower(),
-            rooms=self.room_list(),
             expires_in=msgspec.UNSET if expires_in is None else expires_in,
+            user=user.id,
+            secret=secret,
+            rooms=self.room_list(),
+            memberships=[
+                protocol.Membership(room, heads[log].epoch, heads[log].offset, marks.get(log, 0))
+                for room in rooms
+                if (log := room_log(room)) in heads
+            ],
+            patterns=sorted(session.patterns),
+            feeds=self.broadcasts.feed_names,
+            inbox=inbox,
+            inbox_read=marks.get(inbox_log(user.id), 0),
+            notifications=notifications,
         )
+
+    async def _user(self, identity: Identity, secret: str | None) -> tuple[UserRecord, str | None]:
+        """Returns who somebody is: a guest is the one whose secret it is, or somebody new."""
+        name, key = identity.name, name_key(identity.name)
+        if identity.role is not Role.GUEST:
+            return UserRecord(id=f"user-{key}", name=name, name_key=key), None
+        id_, _, token = (secret or "").partition(".")
+        record = await self._engine.user(id_) if token else None
+        if record is None or not record.secret or not _proves(token, record.secret):
+            id_, token = f"guest-{secrets.token_hex(8)}", secrets.token_urlsafe(24)
+        user = UserRecord(id=id_, name=name, name_key=key, secret=_digest(token))
+        return user, f"{id_}.{token}"
 
     async def _refresh(self, session: Session, command: protocol.Refresh) -> protocol.RefreshAck:
         return protocol.RefreshAck(expires_in=self._gate.refresh(session.visitor, command.token))
 
-    async def _list_rooms(self, session: Session, command: protocol.ListRooms) -> protocol.RoomsAck:
-        return protocol.RoomsAck(rooms=self.room_list())
+    async def _mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
+        marks = self.mail if command.room is None else self.conversation
+        return await marks.mark_read(session, command)
 
-    async def _create_room(
-        self, session: Session, command: protocol.CreateRoom
-    ) -> protocol.RoomAck:
-        name = protocol.check_room(command.room)
-        self._check_count(session)
-        room = self._rooms.create(name)
-        session.created.append(room)
-        self._tell_everybody(protocol.RoomCreated(room=room.name, members=0))
-        return protocol.RoomAck(room=room.name)
-
-    async def _join(self, session: Session, command: protocol.Join) -> protocol.JoinAck:
-        room = self._rooms[protocol.check_room(command.room)]
-        if session in room:
-            raise CommandError("already_in_room", f"you are in {room.name!r} already")
-        self._check_count(session, joining=room)
-        # The history and what is said while it is read: together they end where delivery begins.
-        with room.arrival() as said:
-            entries = list(await self._engine.latest(room.name))
-        if self._rooms[room.name] is not room:
-            raise CommandError("no_such_room", f"room {room.name!r} was removed")
-        last = entries[-1].position.offset if entries else 0
-        entries += [entry for entry in said if entry.position.offset > last]
-        history = [_message(room.name, entry) for entry in entries]
-        room.add(session)
-        session.rooms.add(room.name)
-        joined = protocol.Joined(room=room.name, user=session.name, count=len(room))
-        room.deliver(protocol.encode(joined), but=session)
-        self._tell_count(room)
-        return protocol.JoinAck(room=room.name, members=room.member_names, history=history)
-
-    async def _leave(self, session: Session, command: protocol.Leave) -> protocol.RoomAck:
-        room = self._room_of(session, command.room)
-        self._take_out(session, room)
-        return protocol.RoomAck(room=room.name)
-
-    async def _send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
-        room = self._room_of(session, command.room)
-        text = protocol.check_text(command.text)
-        self._gate.pay_for_publishing(session.visitor, len(room))
-        position = await self._engine.append(room.name, session.name, text)
-        return protocol.SendAck(room=room.name, offset=position.offset)
-
-    async def _private(self, session: Session, command: protocol.Private) -> protocol.PrivateAck:
-        text = protocol.check_text(command.text)
-        receiver = self._users.get(protocol.name_key(command.to))
-        if receiver is None:
-            raise CommandError("no_such_user", "nobody of that name is here")
-        event = protocol.encode(
-            protocol.PrivateMessage(sender=session.name, to=receiver.name, text=text, time=_now())
-        )
-        receiver.deliver(event)
-        if receiver is not session:
-            session.deliver(event)
-        return protocol.PrivateAck(to=receiver.name)
-
-    async def _typing(self, session: Session, command: protocol.Typing) -> protocol.RoomAck:
-        room = self._room_of(session, command.room)
-        event = protocol.TypingEvent(room=room.name, user=session.name, active=command.active)
-        room.deliver(protocol.encode(event), but=session)
-        return protocol.RoomAck(room=room.name)
-
-    async def _members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
-        room = self._rooms[protocol.check_room(command.room)]
-        return protocol.MembersAck(room=room.name, members=room.member_names)
-
-    def _room_of(self, session: Session, name: str) -> Room:
-        room = self._rooms[protocol.check_room(name)]
-        if session not in room:
-            raise CommandError("not_in_room", f"you are not in {room.name!r}")
-        return room
-
-    def _check_count(self, session: Session, joining: Room | None = None) -> None:
-        """Counts the rooms that a user keeps alive: is in, or created and nobody has joined."""
-        session.created = [
-            room for room in session.created if not len(room) and self._rooms.get(room.name) is room
-        ]
-        waiting = sum(room is not joining for room in session.created)
-        if len(session.rooms) + waiting >= MAX_ROOMS_PER_USER:
-            raise CommandError(
-                "too_many_rooms", f"you are in {MAX_ROOMS_PER_USER} rooms, or created them, already"
-            )
-
-    def _take_out(self, session: Session, room: Room) -> None:
-        room.remove(session)
-        session.rooms.discard(room.name)
-        left = protocol.Left(room=room.name, user=session.name, count=len(room))
-        room.deliver(protocol.encode(left))
-        if not self._remove_if_empty(room):
-            self._tell_count(room)
-
-    def _remove_if_empty(self, room: Room) -> bool:
-        if not self._rooms.remove_if_empty(room):
-            return False
-        self._engine.drop(room.name)
-        self._tell_everybody(protocol.RoomRemoved(room=room.name, members=0))
-        return True
-
-    def _published(self, room: str, entry: Entry) -> None:
-        if (members := self._rooms.get(room)) is not None:
-            members.publish(entry, protocol.encode(_message(room, entry)))
-
-    def _tell_count(self, room: Room) -> None:
-        self._tell_everybody(protocol.RoomCount(room=room.name, members=len(room)))
-
-    def _tell_everybody(self, event: protocol.Event) -> None:
-        encoded = protocol.encode(event)
-        for user in list(self._users.values()):
-            user.deliver(encoded)
+    async def _forget(self, guest: UserRecord) -> None:
+        await self.conversation.forget(guest.id)
+        await self._engine.forget_user(guest.id, inbox_log(guest.id))
 
 
-def _message(room: str, entry: Entry) -> protocol.Message:
-    return protocol.Message(
-        room=room,
-        offset=entry.position.offset,
-        sender=entry.sender,
-        text=entry.text,
-        time=entry.time,
-    )
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _proves(token: str, digest: bytes) -> bool:
+    return hmac.compare_digest(_digest(token), digest)

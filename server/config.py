@@ -15,6 +15,8 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from .engines.store import DURABILITIES
+
 __all__ = ["Config", "ConfigError", "load", "parse", "printed"]
 
 PREFIX: Final = "RFC6455_CHAT_"
@@ -94,7 +96,17 @@ class Config:
     workers: int = _option(1, "processes", metavar="N", least=1)
     max_message_size: int = _option(64 * 1024, "size of a command", metavar="BYTES", least=1024)
     max_rooms: int = _option(1000, "rooms", metavar="N", least=1)
-    history: int = _option(100, "messages kept in each room", metavar="N", least=0)
+    database: str = _option(
+        "", "an SQLite file that keeps everything; in memory without one", metavar="FILE"
+    )
+    durability: str = _option(
+        "normal",
+        "what is acknowledged survives the end of the process (normal) or of the power (full)",
+        choices=tuple(DURABILITIES),
+    )
+    history: int = _option(10_000, "messages kept in each room", metavar="N", least=1)
+    history_days: float = _option(30.0, "for how long they are kept", metavar="DAYS", least=0)
+    ticker: bool = _option(False, "have a live feed of made-up prices, for trying")
     auth: str = _option("open", "open lets guests in; token asks everybody for one", choices=AUTH)
     users: str = _option("", "an SQLite file with users, who can log in", metavar="FILE")
     jwt_secret: str = _option("", "the secret for tokens with HS256", secret=True)

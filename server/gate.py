@@ -16,7 +16,7 @@ from typing import Final
 
 import rfc6455
 
-from . import protocol
+from . import names, protocol
 from .auth import Authority
 from .limits import Limiter, Rate, publish_cost
 from .metrics import Metrics
@@ -173,7 +173,7 @@ class Gate:
             raise CommandError("unauthenticated", "this server asks for a token")
         else:
             identity = self.authority.guest(name)
-        if name and protocol.name_key(name) != protocol.name_key(identity.name):
+        if name and names.name_key(name) != names.name_key(identity.name):
             raise CommandError("invalid_name", "the token is for another name")
         return identity
 
@@ -220,7 +220,7 @@ class Gate:
             cost,
             self._now() if self._now else asyncio.get_running_loop().time(),
             connection=visitor.id,
-            user=protocol.name_key(user),
+            user=names.name_key(user),
             address=visitor.address,
         )
         if held is None:
@@ -254,11 +254,11 @@ class Gate:
 
     def dismiss_user(self, name: str, code: int, reason: str) -> int:
         """Puts out all connections of a user; returns how many there were."""
-        key = protocol.name_key(name)
+        key = names.name_key(name)
         found = [
             visitor
             for visitor in self._visitors
-            if visitor.identity is not None and protocol.name_key(visitor.identity.name) == key
+            if visitor.identity is not None and names.name_key(visitor.identity.name) == key
         ]
         for visitor in found:
             self.dismiss(visitor, code, reason)
@@ -288,5 +288,5 @@ class Gate:
 
     def _check_same(self, visitor: Visitor, identity: Identity) -> None:
         known = visitor.identity
-        if known is not None and protocol.name_key(known.name) != protocol.name_key(identity.name):
+        if known is not None and names.name_key(known.name) != names.name_key(identity.name):
             raise CommandError("unauthenticated", "the token is for somebody else")

@@ -6,9 +6,7 @@ file does not know who is connected.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from typing import Annotated, Final, TypeAlias, get_args
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -17,6 +15,10 @@ MAX_TEXT: Final = 4000
 """Characters in a message."""
 MAX_NAME: Final = 64
 """Characters in a user's name, and in a room's."""
+MAX_TOPIC: Final = 250
+"""Characters in what a room is about."""
+MAX_LIMIT: Final = 200
+"""Members, or entries of a log, in an answer."""
 
 MAX_INTEGER: Final = 2**53 - 1
 """The largest integer that JavaScript keeps exactly."""
@@ -28,12 +30,9 @@ RequestId: TypeAlias = (
     | Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 )
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
-
-ROOM_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-# Overrides and isolates of the writing direction would let a name pose as another.
-BIDIRECTIONAL: Final = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
+Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+Offset: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 
 
 class CommandError(Exception):
@@ -64,17 +63,35 @@ class CommandError(Exception):
 # Commands: what a client sends
 
 
-class Command(Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True):
+class Command(
+    Struct, tag_field="type", forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
     """What a client asks for; `id` comes back in the answer."""
 
     id: RequestId | None = None
 
 
+class Since(Struct, forbid_unknown_fields=True):
+    """What a client has of a log: everything up to an offset."""
+
+    epoch: Annotated[str, Meta(max_length=64)]
+    offset: Offset
+
+
 class Hello(Command, tag="hello"):
-    """Enter, under a name or with a token that tells it. The first command."""
+    """Enter, under a name or with a token that tells it. The first command.
+
+    A guest who was here before shows the ``secret`` of then, and stays the same user. The events of
+    a client with ``batch`` may come several in a message, as a JSON array. ``inbox`` and
+    ``notifications`` tell what it has of these.
+    """
 
     name: str | UnsetType = UNSET
     token: str | UnsetType = UNSET
+    secret: Annotated[str, Meta(max_length=128)] | None = None
+    batch: bool = False
+    inbox: Since | None = None
+    notifications: Since | None = None
 
 
 class Refresh(Command, tag="refresh"):
@@ -91,32 +108,81 @@ class CreateRoom(Command, tag="create_room"):
     """Create a room; joining it is another command."""
 
     room: str
+    topic: str = ""
+
+
+class DescribeRoom(Command, tag="describe_room"):
+    """Tell what a room is about."""
+
+    room: str
+    topic: str
 
 
 class Join(Command, tag="join"):
-    """Enter a room."""
+    """Become a member of a room, and hear what is said there, from a position on."""
 
     room: str
+    since: Since | None = None
 
 
 class Leave(Command, tag="leave"):
-    """Leave a room."""
+    """Leave a room for good."""
 
     room: str
 
 
 class Send(Command, tag="send"):
-    """Say something in a room."""
+    """Say something in a room. Sent again with the same ``key``, it is said once."""
 
     room: str
     text: Text
+    key: Key | None = None
+
+
+class Edit(Command, tag="edit"):
+    """Change one's own message."""
+
+    room: str
+    offset: Offset
+    text: Text
+    key: Key | None = None
+
+
+class Delete(Command, tag="delete"):
+    """Take one's own message back."""
+
+    room: str
+    offset: Offset
+    key: Key | None = None
+
+
+class History(Command, tag="history"):
+    """Read what was said in a room before an offset, or last."""
+
+    room: str
+    before: Offset | None = None
+    limit: Limit = 50
 
 
 class Private(Command, tag="private"):
-    """Say something to one user."""
+    """Say something to one user, who need not be connected."""
 
     to: str
     text: Text
+    key: Key | None = None
+
+
+class Inbox(Command, tag="inbox"):
+    """Read one's private messages, those since a position, and hear the following ones."""
+
+    since: Since
+
+
+class PrivateHistory(Command, tag="private_history"):
+    """Read one's private messages before an offset, or the latest."""
+
+    before: Offset | None = None
+    limit: Limit = 50
 
 
 class Typing(Command, tag="typing"):
@@ -126,14 +192,74 @@ class Typing(Command, tag="typing"):
     active: bool
 
 
+class MarkRead(Command, tag="mark_read"):
+    """Tell how far one has read: in a room, or without one in the private messages."""
+
+    offset: Offset
+    room: str | None = None
+
+
 class Members(Command, tag="members"):
-    """List who is in a room."""
+    """List who is in a room, or was and has not left."""
 
     room: str
+    after: Annotated[str, Meta(max_length=128)] = ""
+    limit: Limit = 100
+
+
+class Subscribe(Command, tag="subscribe"):
+    """Hear the notifications of some topics, now and whenever connected."""
+
+    pattern: str
+
+
+class Unsubscribe(Command, tag="unsubscribe"):
+    """Hear them no longer."""
+
+    pattern: str
+
+
+class Notifications(Command, tag="notifications"):
+    """Read the notifications that one subscribes to, since a position, and hear following ones."""
+
+    since: Since
+
+
+class Watch(Command, tag="watch"):
+    """Hear a live feed."""
+
+    feed: str
+
+
+class Unwatch(Command, tag="unwatch"):
+    """Hear it no longer."""
+
+    feed: str
 
 
 AnyCommand: TypeAlias = (
-    Hello | Refresh | ListRooms | CreateRoom | Join | Leave | Send | Private | Typing | Members
+    Hello
+    | Refresh
+    | ListRooms
+    | CreateRoom
+    | DescribeRoom
+    | Join
+    | Leave
+    | Send
+    | Edit
+    | Delete
+    | History
+    | Private
+    | Inbox
+    | PrivateHistory
+    | Typing
+    | MarkRead
+    | Members
+    | Subscribe
+    | Unsubscribe
+    | Notifications
+    | Watch
+    | Unwatch
 )
 
 # Events: what the server sends
@@ -143,11 +269,30 @@ class Event(Struct, tag_field="type", kw_only=True):
     """What the server tells a client."""
 
 
-class RoomInfo(Struct):
-    """A room, and how many are in it."""
+class RoomInfo(Struct, omit_defaults=True):
+    """A room: how many are in it, and what it is about."""
 
     room: str
     members: int
+    topic: str = ""
+
+
+class Membership(Struct):
+    """A room that the user is a member of: where its log ends, and how far the user has read."""
+
+    room: str
+    epoch: str
+    head: int
+    read: int
+
+
+class Person(Struct, kw_only=True):
+    """A member of a room. ``last_seen`` is null while somebody is here, or never was."""
+
+    user: str
+    name: str
+    online: bool
+    last_seen: str | None = None
 
 
 class Limits(Struct, kw_only=True):
@@ -167,39 +312,88 @@ class Welcome(Event, tag="welcome"):
     limits: Limits
 
 
-class Message(Event, tag="message"):
-    """Somebody said something in a room. Offsets count from 1 in each room."""
+class LogEvent(Event, kw_only=True, omit_defaults=True):
+    """What stands in a log, and where. Offsets count from 1 in each log, without gaps."""
 
-    room: str
-    offset: int
+    offset: int = 0
+    time: str = ""
+
+
+class RoomEvent(LogEvent, kw_only=True):
+    """What stands in the log of a room: who did it, by name and by id, and under which key."""
+
+    room: str = ""
     sender: str = msgspec.field(name="from")
+    user: str
+    key: str | None = None
+
+
+class Message(RoomEvent, tag="message", kw_only=True):
+    """Somebody said something in a room.
+
+    In a history the text is what it is by now: ``edited`` and ``deleted`` tell that it was another.
+    """
+
     text: str
-    time: str
+    edited: bool = False
+    deleted: bool = False
 
 
-class PrivateMessage(Event, tag="private"):
-    """Somebody said something to one user; the sender gets it too."""
+class Edited(RoomEvent, tag="edited", kw_only=True):
+    """Somebody changed the text of a message that they had sent before, at offset ``target``."""
+
+    target: int
+    text: str
+
+
+class Deleted(RoomEvent, tag="deleted", kw_only=True):
+    """Somebody took back the message at offset ``target``."""
+
+    target: int
+
+
+class PrivateMessage(LogEvent, tag="private", kw_only=True):
+    """Somebody said something to one user; the sender gets it too, each in a log of their own."""
 
     sender: str = msgspec.field(name="from")
+    user: str
     to: str
     text: str
-    time: str
+    key: str | None = None
+
+
+class Notification(LogEvent, tag="notification", kw_only=True):
+    """Something happened that the user subscribes to. Offsets have gaps: other topics' events."""
+
+    topic: str
+    title: str
+    text: str = ""
+    data: Any = None
+
+
+class Reset(Event, tag="reset"):
+    """A log began anew: what a client has of it is not what is in it, nor goes on from there."""
+
+    log: str
+    epoch: str
+    offset: int
 
 
 class Joined(Event, tag="joined"):
-    """Somebody entered a room that one is in."""
+    """Somebody entered a room that one is in, or came back to it."""
 
     room: str
     user: str
     count: int
 
 
-class Left(Event, tag="left"):
-    """Somebody left a room that one is in, or went offline."""
+class Left(Event, tag="left", kw_only=True, omit_defaults=True):
+    """Somebody left a room that one is in, or went offline and stays a member (``away``)."""
 
     room: str
     user: str
     count: int
+    away: bool = False
 
 
 class TypingEvent(Event, tag="typing"):
@@ -210,11 +404,27 @@ class TypingEvent(Event, tag="typing"):
     active: bool
 
 
-class RoomCreated(Event, tag="room_created"):
+class Read(Event, tag="read"):
+    """How far somebody has read: in a room, or oneself elsewhere, in the private messages."""
+
+    room: str | None
+    user: str
+    offset: int
+
+
+class RoomCreated(Event, tag="room_created", omit_defaults=True):
     """There is a new room."""
 
     room: str
     members: int
+    topic: str = ""
+
+
+class RoomDescribed(Event, tag="room_described"):
+    """What a room is about has changed."""
+
+    room: str
+    topic: str
 
 
 class RoomRemoved(Event, tag="room_removed"):
@@ -231,6 +441,33 @@ class RoomCount(Event, tag="room_count"):
     members: int
 
 
+class Feed(Event, tag="feed"):
+    """The latest value of something in a live feed. Older values may have been left out."""
+
+    feed: str
+    key: str
+    value: Any
+
+
+AnyEvent: TypeAlias = (
+    Welcome
+    | Message
+    | Edited
+    | Deleted
+    | PrivateMessage
+    | Notification
+    | Reset
+    | Joined
+    | Left
+    | TypingEvent
+    | Read
+    | RoomCreated
+    | RoomDescribed
+    | RoomRemoved
+    | RoomCount
+    | Feed
+)
+
 # Answers: one to each command
 
 
@@ -240,13 +477,43 @@ class Ack(Event, tag="ack"):
     id: RequestId | None = None
 
 
+class Log(Struct, kw_only=True):
+    """A part of a log, and what a client may conclude from it.
+
+    ``history`` follows what the client had, without a gap, if ``recovered``; otherwise it is the
+    latest part of the log, and what the client had before is not connected with it. It ends at
+    ``offset``, which is what the client has from then on. While ``more`` is true, the client has to
+    ask again from there; after that what follows comes as events. ``head`` is the offset of the
+    log's latest entry.
+    """
+
+    epoch: str
+    offset: int
+    head: int
+    recovered: bool
+    more: bool
+    history: list[PrivateMessage | Notification]
+
+
 class HelloAck(Ack, kw_only=True):
-    """The user's name as the others see it, and all rooms; how long the token is good for."""
+    """The user as the others see them, all rooms, and what the user is a member of.
+
+    ``secret`` is for guests, to be kept and shown when they come back; ``expires_in`` tells for how
+    many seconds a token is good.
+    """
 
     name: str
     role: str
-    rooms: list[RoomInfo]
     expires_in: float | UnsetType = UNSET
+    user: str
+    secret: str | None
+    rooms: list[RoomInfo]
+    memberships: list[Membership]
+    patterns: list[str]
+    feeds: list[str]
+    inbox: Log
+    inbox_read: int
+    notifications: Log
 
 
 class RefreshAck(Ack, kw_only=True):
@@ -262,34 +529,97 @@ class RoomsAck(Ack, kw_only=True):
 
 
 class RoomAck(Ack, kw_only=True):
-    """The room that was created, left or typed in."""
+    """The room that was created, described, left or typed in."""
 
     room: str
 
 
 class JoinAck(RoomAck, kw_only=True):
-    """Who is in the room, the newcomer too, and what was said there, the oldest first."""
+    """What was said in the room (see `Log`), and who is in it: some of them, and how many."""
 
+    epoch: str
+    offset: int
+    head: int
+    recovered: bool
+    more: bool
+    history: list[Message | Edited | Deleted]
     members: list[str]
-    history: list[Message]
+    count: int
+    topic: str
+    read: int
 
 
 class SendAck(RoomAck, kw_only=True):
-    """Where the message stands in its room."""
+    """Where the message, or the change of one, stands in its room's log."""
 
+    epoch: str
     offset: int
 
 
-class MembersAck(RoomAck, kw_only=True):
-    """Who is in the room."""
+class HistoryAck(RoomAck, kw_only=True):
+    """What was said before; ``more`` tells that there is yet something before that."""
 
-    members: list[str]
+    epoch: str
+    more: bool
+    history: list[Message | Edited | Deleted]
+
+
+class MembersAck(RoomAck, kw_only=True):
+    """Members by their ids; ``after`` for the next page, or null; how many are here, and in all."""
+
+    members: list[Person]
+    after: str | None
+    online: int
+    count: int
 
 
 class PrivateAck(Ack, kw_only=True):
-    """The receiver's name as the others see it."""
+    """The receiver's name as the others see it, and where the message stands in one's own log."""
 
     to: str
+    epoch: str
+    offset: int
+
+
+class LogAck(Ack, kw_only=True):
+    """A part of the private messages, or of the notifications."""
+
+    log: Log
+
+
+class PrivateHistoryAck(Ack, kw_only=True):
+    """What was said before; ``more`` tells that there is yet something before that."""
+
+    epoch: str
+    more: bool
+    history: list[PrivateMessage]
+
+
+class ReadAck(Ack, kw_only=True):
+    """How far one has read."""
+
+    room: str | None
+    offset: int
+
+
+class PatternAck(Ack, kw_only=True):
+    """The pattern that one subscribes to, or no longer."""
+
+    pattern: str
+
+
+class WatchAck(Ack, kw_only=True):
+    """The feed's latest values, and the shortest time in seconds between two of the same key."""
+
+    feed: str
+    interval: float
+    values: dict[str, Any]
+
+
+class FeedAck(Ack, kw_only=True):
+    """The feed that one no longer watches."""
+
+    feed: str
 
 
 class Error(Event, tag="error"):
@@ -378,59 +708,3 @@ def _explain_other(message: str) -> CommandError:
     except (msgspec.DecodeError, RecursionError) as error:
         return CommandError("bad_json", f"not JSON: {error}")
     return CommandError("bad_fields", "a command is a JSON object")
-
-
-def check_room(room: str) -> str:
-    """Returns the room's name.
-
-    Raises:
-        CommandError: ``invalid_room``.
-    """
-    if not ROOM_NAME.fullmatch(room):
-        raise CommandError(
-            "invalid_room", "a room's name has 1 to 64 of the characters A-Z a-z 0-9 _ . -"
-        )
-    return room
-
-
-def check_name(name: str) -> str:
-    """Returns the user's name in Unicode's composed form (NFC).
-
-    Raises:
-        CommandError: ``invalid_name``, or ``too_long``.
-    """
-    # Normalizing takes time with the length, and makes of four characters one at the most.
-    if len(name) <= 4 * MAX_NAME:
-        name = unicodedata.normalize("NFC", name)
-    if len(name) > MAX_NAME:
-        raise CommandError("too_long", f"a name has at most {MAX_NAME} characters")
-    if not name:
-        raise CommandError("invalid_name", "a name has at least one character")
-    # isprintable() is false for control, format and unassigned characters, and for all white space
-    # but the space.
-    if not name.isprintable() or BIDIRECTIONAL.intersection(name):
-        raise CommandError("invalid_name", "a name has printable characters only")
-    if name.startswith(" ") or name.endswith(" "):
-        raise CommandError("invalid_name", "a name neither starts nor ends with a space")
-    return name
-
-
-def name_key(name: str) -> str:
-    """Returns what all names have in common that count as the same as this one.
-
-    Neither case makes a difference nor a compatibility variant, such as full-width letters.
-    """
-    if len(name) > 4 * MAX_NAME:
-        return name
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def check_text(text: str) -> str:
-    """Returns the text of a message.
-
-    Raises:
-        CommandError: ``too_long``.
-    """
-    if len(text) > MAX_TEXT:
-        raise CommandError("too_long", f"a message has at most {MAX_TEXT} characters")
-    return text

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 import rfc6455
 
+from .engines.base import UserRecord
 from .gate import Visitor
 from .rooms import Room
 
 __all__ = ["Session"]
+
+MAX_BATCH_SIZE: Final = 32 * 1024
+"""Characters of events in one message, for a client that takes several; a longer one goes alone."""
 
 
 class Session:
@@ -27,6 +32,9 @@ class Session:
     waiting for too long. The bounds do not count within one turn of the event loop, in which many
     users may come or go before any socket has had a chance; nor for answers, since the next command
     waits for them.
+
+    Of events with the same key the latest is sent, in the place of the first that waits. They never
+    make a client slow: when too much waits, those with new keys are left out.
 
     Args:
         websocket: the connection.
@@ -45,19 +53,30 @@ class Session:
         max_wait: float = 20.0,
         visitor: Visitor | None = None,
     ) -> None:
-        self.name = ""
-        """The user's name; empty before ``hello``."""
+        self.websocket = websocket
         self.visitor = visitor or Visitor(websocket)
         """Who came in over which connection."""
-        self.rooms: set[str] = set()
-        """The rooms that the user is in."""
+        self.user: UserRecord | None = None
+        """Who it is; None before ``hello``."""
+        self.is_batching = False
+        """Whether the client takes several events in a message."""
+        self.memberships: set[str] = set()
+        """The rooms that the user is a member of, as far as this session knows."""
+        self.rooms: dict[str, Room] = {}
+        """The rooms that the session has joined."""
         self.created: list[Room] = []
         """The rooms that the user created, and that may still wait for somebody to join."""
-        self.websocket = websocket
+        self.patterns: set[str] = set()
+        """The patterns of topics that the user subscribes to."""
+        self.feeds: set[str] = set()
+        """The live feeds that the session watches."""
+        self._held: list[tuple[str, str]] | None = None
         self._max_events = max_events
         self._max_size = max_size
         self._max_wait = max_wait
-        self._outbox: deque[str] = deque()
+        # Events, and the keys of events that later ones may have replaced.
+        self._outbox: deque[tuple[str, str]] = deque()
+        self._latest: dict[str, str] = {}
         self._size = 0
         self._sending = False
         self._ended = False
@@ -67,20 +86,53 @@ class Session:
         self._patience = asyncio.timeout(None)
 
     @property
+    def name(self) -> str:
+        """The user's name; empty before ``hello``."""
+        return self.user.name if self.user is not None else ""
+
+    @property
+    def user_id(self) -> str:
+        """Who it is; empty before ``hello``."""
+        return self.user.id if self.user is not None else ""
+
+    @property
     def is_too_slow(self) -> bool:
         """Whether the client did not keep up, which has ended it."""
         return self._patience.expired()
 
-    def deliver(self, event: str) -> None:
-        """Takes an event without waiting."""
+    def deliver(self, event: str, *, key: str = "") -> None:
+        """Takes an event without waiting.
+
+        Args:
+            event: its JSON.
+            key: what it tells the latest of: only the last one that waits is sent.
+        """
+        if self._held is not None:
+            self._held.append((event, key))
+            return
+        if key:
+            self._put_latest(event, key)
+            return
         self._put(event)
-        if self._sending and (len(self._outbox) > self._max_events or self._size > self._max_size):
+        if self._is_overfull():
             self._end()
             self._set_patience(0)
 
     def answer(self, event: str) -> None:
         """Takes the answer to a command of this client's, however much waits."""
         self._put(event)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keeps back what is delivered until the block ends: what comes after an answer."""
+        held: list[tuple[str, str]] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            for event, key in held:
+                self.deliver(event, key=key)
 
     async def relieved(self) -> None:
         """Waits until at most half of what may wait does so."""
@@ -112,29 +164,52 @@ class Session:
             while True:
                 await self._not_empty.wait()
                 while self._outbox:
-                    event = self._take()
+                    message = self._take_batch() if self.is_batching else self._take()
                     self._sending = True
-                    await self.websocket.send(event)
+                    await self.websocket.send(message)
                     self._sending = False
                 self._not_empty.clear()
         except rfc6455.ConnectionClosed:
             self._end()
 
-    def _put(self, event: str) -> None:
+    def _is_overfull(self) -> bool:
+        return self._sending and (
+            len(self._outbox) > self._max_events or self._size > self._max_size
+        )
+
+    def _put(self, event: str, key: str = "") -> None:
         if self._ended:
             return
-        self._outbox.append(event)
+        self._outbox.append((event, key))
         self._size += len(event)
         self._not_empty.set()
         if len(self._outbox) > self._max_events // 2 or self._size > self._max_size // 2:
             self._relieved.clear()
 
+    def _put_latest(self, event: str, key: str) -> None:
+        if key in self._latest:
+            self._size += len(event) - len(self._latest[key])
+            self._latest[key] = event
+        elif not self._is_overfull() and not self._ended:
+            self._latest[key] = event
+            self._put(event, key)
+
     def _take(self) -> str:
-        event = self._outbox.popleft()
+        event, key = self._outbox.popleft()
+        if key:
+            event = self._latest.pop(key)
         self._size -= len(event)
         if len(self._outbox) <= self._max_events // 2 and self._size <= self._max_size // 2:
             self._relieved.set()
         return event
+
+    def _take_batch(self) -> str:
+        events = [self._take()]
+        size = len(events[0])
+        while self._outbox and size + len(self._outbox[0][0]) <= MAX_BATCH_SIZE:
+            events.append(self._take())
+            size += len(events[-1])
+        return f"[{','.join(events)}]" if len(events) > 1 else events[0]
 
     def _set_patience(self, seconds: float | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -144,5 +219,6 @@ class Session:
         """From here on nothing waits, and nobody waits for it."""
         self._ended = True
         self._outbox.clear()
+        self._latest.clear()
         self._size = 0
         self._relieved.set()

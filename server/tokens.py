@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import jwt
 
-from . import protocol
+from . import names, protocol
 
 __all__ = ["Identity", "Key", "Role", "TokenError", "Tokens", "read_jwks", "secret_key"]
 
@@ -272,7 +272,7 @@ class Tokens:
             raise TokenError("claims")
         try:
             return Identity(
-                protocol.check_name(subject),
+                names.check_name(subject),
                 Role.named(role),
                 expires,
                 issued or 0.0,

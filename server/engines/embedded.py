@@ -1,83 +1,480 @@
-"""The engine for one process: logs in memory.
+"""The engine for one process: SQLite, and subscribers in the same process.
 
-What lives here: a bounded log for each room. Nothing survives the process.
+What lives here: the threads that own the database, how what has queued becomes one transaction, and
+who hears of it. The SQL is in `store`.
+
+A thread writes: it takes all that waits, carries it out in one transaction, commits, and only then
+lets anybody know. So a disk that takes a millisecond for each commit still takes many thousand
+messages in a second. When a transaction fails, all of it has failed, and the next one is tried as
+if nothing had been.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections import deque
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import asyncio
+import contextlib
+import functools
+import itertools
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
 
-from .base import Engine, Entry, Position, Subscriber
+from .base import (
+    EVERYWHERE,
+    Append,
+    Appended,
+    Conflict,
+    Engine,
+    EngineError,
+    Entry,
+    Page,
+    Position,
+    Presence,
+    RoomRecord,
+    Subscriber,
+    UserRecord,
+)
+from .store import Store
 
 __all__ = ["EmbeddedEngine"]
 
+MAX_BATCH: Final = 512
+"""Calls in a transaction."""
+MAX_WAITING: Final = 10_000
+"""Calls that may wait for a thread."""
+T = TypeVar("T")
 
-class _Log:
-    """One room's entries, the latest of them."""
-
-    __slots__ = ("_size", "entries", "epoch", "offset")
-
-    def __init__(self) -> None:
-        self.epoch = secrets.token_hex(8)
-        self.offset = 0
-        self.entries: deque[Entry] = deque()
-        self._size = 0
-
-    def append(self, sender: str, text: str, time: str) -> Entry:
-        self.offset += 1
-        entry = Entry(Position(self.epoch, self.offset), sender, text, time)
-        self.entries.append(entry)
-        self._size += _size(entry)
-        return entry
-
-    def trim(self, kept: int, kept_size: int) -> None:
-        while self.entries and (len(self.entries) > kept or self._size > kept_size):
-            self._size -= _size(self.entries.popleft())
+FAULTS: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_BUSY: "the database is locked by another program",
+    sqlite3.SQLITE_LOCKED: "the database is locked by another program",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+    sqlite3.SQLITE_NOTADB: "the database is damaged, or no database",
+    sqlite3.SQLITE_READONLY: "the database cannot be written",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
+    sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
+}
 
 
-def _size(entry: Entry) -> int:
-    return len(entry.text.encode())
+class _Call(Generic[T]):
+    """Something to be done with the database, and who waits for it."""
+
+    __slots__ = ("done", "future", "operation")
+
+    def __init__(
+        self, operation: Callable[[Store], T], done: Callable[[T], None] | None = None
+    ) -> None:
+        self.operation = operation
+        self.done = done
+        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def settle(self, outcome: T | Exception) -> None:
+        """Tells the outcome, in the event loop's thread."""
+        if isinstance(outcome, Exception):
+            if not self.future.cancelled():
+                self.future.set_exception(outcome)
+            return
+        if self.done is not None:
+            self.done(outcome)
+        if not self.future.cancelled():
+            self.future.set_result(outcome)
+
+
+class _Worker:
+    """A thread with a connection to the database of its own.
+
+    Args:
+        name: of the thread.
+        open_store: makes the connection, now and after each failure that may be its own.
+        writing: whether its transactions write.
+    """
+
+    def __init__(self, name: str, open_store: Callable[[], Store], *, writing: bool) -> None:
+        self.fault: str | None = None
+        self._open_store = open_store
+        self._store: Store | None = open_store()
+        self._writing = writing
+        self._loop = asyncio.get_running_loop()
+        self._calls: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def call(
+        self, operation: Callable[[Store], T], done: Callable[[T], None] | None = None
+    ) -> T:
+        """Carries out an operation; calls ``done`` with its result before anybody goes on."""
+        if self._calls.qsize() >= MAX_WAITING:
+            raise EngineError("the database does not keep up")
+        call = _Call(operation, done)
+        self._calls.put(call)
+        return await call.future
+
+    async def close(self) -> None:
+        """Ends the thread when all that waits is done."""
+        self._calls.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        ending = False
+        while not ending:
+            batch = []
+            call = self._calls.get()
+            while call is not None:
+                batch.append(call)
+                if len(batch) == MAX_BATCH or self._calls.empty():
+                    break
+                call = self._calls.get_nowait()
+            ending = call is None
+            if batch:
+                outcomes = self._carry_out(batch)
+                self._loop.call_soon_threadsafe(self._settle, batch, outcomes)
+        if self._store is not None:
+            self._store.close()
+
+    def _carry_out(self, batch: Sequence[_Call[Any]]) -> Sequence[Any]:
+        try:
+            if self._store is None:
+                self._store = self._open_store()
+            self._store.begin(writing=self._writing)
+            outcomes = [self._attempt(call) for call in batch]
+            self._store.commit()
+        except sqlite3.Error as error:
+            self._recover(error)
+            self.fault = _explain(error)
+            return [EngineError(self.fault) for _ in batch]
+        except Exception as error:
+            self._recover(None)
+            return [error for _ in batch]
+        self.fault = None
+        return outcomes
+
+    def _attempt(self, call: _Call[Any]) -> Any:
+        assert self._store is not None
+        try:
+            return call.operation(self._store)
+        except Conflict as conflict:
+            # Raised before anything was changed: the others' transaction goes on.
+            return conflict
+
+    def _recover(self, error: sqlite3.Error | None) -> None:
+        """Makes the connection what it was before the transaction, or lets it go."""
+        if self._store is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            self._store.rollback()
+            if error is None or _primary(error) == sqlite3.SQLITE_FULL:
+                return
+        # What a failed connection takes for granted may be wrong. One in memory has nothing else.
+        if self._store.path is not None:
+            self._store.close()
+            self._store = None
+
+    @staticmethod
+    def _settle(batch: Sequence[_Call[Any]], outcomes: Sequence[Any]) -> None:
+        for call, outcome in zip(batch, outcomes, strict=True):
+            call.settle(outcome)
 
 
 class EmbeddedEngine(Engine):
-    """Keeps the latest messages of each room in memory.
+    """Keeps everything in SQLite, and tells subscribers in this process.
 
     Args:
-        kept: how many messages of each room are kept.
-        kept_size: how long their texts are together, at most, in bytes. JSON needs up to six for
-            one, and many clients take no message over 1 MiB: the default leaves room for both.
+        path: of the database; None for one in memory, which ends with the process.
+        durability: what is acknowledged survives the end of the process, however sudden
+            (``normal``), or that of the machine's power, too (``full``), which costs a wait for the
+            disk.
+        kept: how many entries of each log are kept.
+        kept_seconds: how long entries are kept.
+        key_seconds: for how long the key of an append keeps another append with the same key from
+            taking effect. It counts while the chat runs: the machine's clock may be set, and the
+            chat may be stopped for a week.
+        busy_seconds: how long to wait while another program has locked the database.
+        clock: the time, in seconds since 1970.
+        monotonic: seconds that nobody sets.
     """
 
-    def __init__(self, kept: int, *, kept_size: int = 128 * 1024) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        durability: str = "normal",
+        kept: int = 10_000,
+        kept_seconds: float = 30 * 86400,
+        key_seconds: float = 86400,
+        busy_seconds: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._durability = durability
         self._kept = kept
-        self._kept_size = kept_size
-        self._logs: dict[str, _Log] = {}
-        self._subscribers: list[Subscriber] = []
+        self._kept_seconds = kept_seconds
+        self._key_seconds = key_seconds
+        self._busy_seconds = busy_seconds
+        self._clock = clock
+        self._monotonic = monotonic
+        self._started = 0.0
+        self._subscribers: dict[str, list[Subscriber]] = {}
+        self._present: dict[str, dict[str, tuple[str, int]]] = {}
+        self._claiming = asyncio.Lock()
+        self._owner: sqlite3.Connection | None = None
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """See `Engine.subscribe`."""
-        self._subscribers.append(subscriber)
+    @property
+    def fault(self) -> str | None:
+        """See `Engine.fault`."""
+        return self._writer.fault
 
-    async def append(self, room: str, sender: str, text: str) -> Position:
+    async def start(self) -> None:
+        """See `Engine.start`."""
+        try:
+            self._owner = self._own()
+            self._writer = _Worker("chat-writer", self._open, writing=True)
+            # Readers do not wait for the writer. In memory there is but one connection.
+            self._reader = (
+                self._writer
+                if self._path is None
+                else _Worker("chat-reader", self._open, writing=False)
+            )
+        except sqlite3.Error as error:
+            raise EngineError(_explain(error)) from error
+        now = self._milliseconds()
+        uptime = await self._writer.call(lambda store: store.start(_boot(), now))
+        self._started = self._monotonic() - uptime
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        with contextlib.suppress(EngineError):
+            await self._writer.call(Store.stop)
+        if self._reader is not self._writer:
+            await self._reader.close()
+        await self._writer.close()
+        if self._owner is not None:
+            self._owner.close()
+
+    def _open(self) -> Store:
+        return Store(self._path, self._durability, self._busy_seconds)
+
+    def _own(self) -> sqlite3.Connection | None:
+        """Keeps other processes from the same database: they would not hear of each other's."""
+        if self._path is None:
+            return None
+        owner = sqlite3.connect(f"{self._path}-owner", timeout=0, isolation_level=None)
+        try:
+            owner.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error:
+            owner.close()
+            raise
+        return owner
+
+    # Logs
+
+    async def create_log(self, log: str) -> None:
+        """See `Engine.create_log`."""
+        await self._writer.call(lambda store: store.create_log(log))
+
+    async def append(self, *appends: Append) -> Sequence[Appended]:
         """See `Engine.append`."""
-        log = self._logs.get(room)
-        if log is None:
-            log = self._logs[room] = _Log()
-        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = log.append(sender, text, time)
-        log.trim(self._kept, self._kept_size)
-        for subscriber in self._subscribers:
-            subscriber(room, entry)
-        return entry.position
 
-    async def latest(self, room: str) -> Sequence[Entry]:
-        """See `Engine.latest`."""
-        log = self._logs.get(room)
-        return list(log.entries) if log is not None else []
+        def operation(store: Store) -> Sequence[Appended]:
+            return store.append(
+                appends, time=self._milliseconds(), uptime=self._uptime(), kept=self._kept
+            )
 
-    def drop(self, room: str) -> None:
-        """See `Engine.drop`."""
-        self._logs.pop(room, None)
+        return await self._writer.call(operation, functools.partial(self._tell, appends))
+
+    def _tell(self, appends: Sequence[Append], appended: Sequence[Appended]) -> None:
+        for append, where in zip(appends, appended, strict=True):
+            if where.is_new:
+                entry = Entry(where.position, where.time, append.data)
+                for subscriber in list(self._subscribers.get(append.log, ())):
+                    subscriber.appended(append.log, entry)
+
+    async def read(self, log: str, *, after: int, limit: int) -> Page:
+        """See `Engine.read`."""
+        return await self._reader.call(lambda store: store.read(log, after=after, limit=limit))
+
+    async def read_back(self, log: str, *, before: int | None, limit: int) -> Page:
+        """See `Engine.read_back`."""
+        return await self._reader.call(
+            lambda store: store.read_back(log, before=before, limit=limit)
+        )
+
+    async def heads(self, logs: Iterable[str]) -> dict[str, Position]:
+        """See `Engine.heads`."""
+        return await self._reader.call(lambda store: store.heads(logs))
+
+    async def trim(self) -> None:
+        """See `Engine.trim`."""
+        before = self._milliseconds() - int(self._kept_seconds * 1000)
+        uptime = self._uptime() - self._key_seconds
+        await self._writer.call(lambda store: store.trim(before=before, uptime=uptime))
+
+    def subscribe(self, log: str, subscriber: Subscriber) -> None:
+        """See `Engine.subscribe`."""
+        self._subscribers.setdefault(log, []).append(subscriber)
+
+    def unsubscribe(self, log: str, subscriber: Subscriber) -> None:
+        """See `Engine.unsubscribe`."""
+        subscribers = self._subscribers.get(log, [])
+        if subscriber in subscribers:
+            subscribers.remove(subscriber)
+        if not subscribers:
+            self._subscribers.pop(log, None)
+
+    def signal(self, log: str, data: bytes) -> None:
+        """See `Engine.signal`."""
+        for subscriber in list(self._subscribers.get(log, ())):
+            subscriber.signalled(log, data)
+
+    # Rooms and their members
+
+    async def create_room(self, room: RoomRecord, log: str) -> bool:
+        """See `Engine.create_room`."""
+        return await self._writer.call(lambda store: store.create_room(room, log))
+
+    async def describe_room(self, name: str, topic: str) -> None:
+        """See `Engine.describe_room`."""
+        await self._writer.call(lambda store: store.describe_room(name, topic))
+
+    async def remove_room(self, name: str, log: str) -> bool:
+        """See `Engine.remove_room`."""
+        return await self._writer.call(lambda store: store.remove_room(name, log))
+
+    async def rooms(self) -> Sequence[RoomRecord]:
+        """See `Engine.rooms`."""
+        return await self._reader.call(Store.rooms)
+
+    async def add_member(self, room: str, user: str) -> bool:
+        """See `Engine.add_member`."""
+        return await self._writer.call(lambda store: store.add_member(room, user))
+
+    async def remove_member(self, room: str, user: str) -> bool:
+        """See `Engine.remove_member`."""
+        return await self._writer.call(lambda store: store.remove_member(room, user))
+
+    async def members(self, room: str, *, after: str, limit: int) -> Sequence[UserRecord]:
+        """See `Engine.members`."""
+        return await self._reader.call(lambda store: store.members(room, after=after, limit=limit))
+
+    async def member_count(self, room: str) -> int:
+        """See `Engine.member_count`."""
+        return await self._reader.call(lambda store: store.member_count(room))
+
+    async def rooms_of(self, user: str) -> Sequence[str]:
+        """See `Engine.rooms_of`."""
+        return await self._reader.call(lambda store: store.rooms_of(user))
+
+    # Users
+
+    async def claim(self, user: UserRecord, inbox: str) -> bool:
+        """See `Engine.claim`."""
+        async with self._claiming:
+            holder = await self._writer.call(lambda store: store.find_user(user.name_key))
+            if holder is not None and holder.id != user.id and self._is_at(EVERYWHERE, holder.id):
+                return False
+            now = self._milliseconds()
+            await self._writer.call(lambda store: store.save_user(user, inbox, now))
+            await self.arrive(EVERYWHERE, user)
+            return True
+
+    async def user(self, id: str) -> UserRecord | None:
+        """See `Engine.user`."""
+        return await self._reader.call(lambda store: store.user(id))
+
+    async def find_user(self, name_key: str) -> UserRecord | None:
+        """See `Engine.find_user`."""
+        return await self._reader.call(lambda store: store.find_user(name_key))
+
+    async def forget_user(self, id: str, inbox: str) -> None:
+        """See `Engine.forget_user`."""
+        await self._writer.call(lambda store: store.forget_user(id, inbox))
+
+    async def guests_before(self, last_seen: int) -> Sequence[UserRecord]:
+        """See `Engine.guests_before`."""
+        guests = await self._reader.call(lambda store: store.guests_before(last_seen))
+        return [guest for guest in guests if not self._is_at(EVERYWHERE, guest.id)]
+
+    # Presence
+
+    async def arrive(self, place: str, user: UserRecord) -> Presence:
+        """See `Engine.arrive`."""
+        here = self._present.setdefault(place, {})
+        name, connections = here.get(user.id, (user.name, 0))
+        here[user.id] = name, connections + 1
+        return Presence(len(here), not connections)
+
+    async def depart(self, place: str, user: UserRecord) -> Presence:
+        """See `Engine.depart`."""
+        here = self._present.get(place, {})
+        name, connections = here.get(user.id, (user.name, 0))
+        if connections > 1:
+            here[user.id] = name, connections - 1
+            return Presence(len(here), False)
+        here.pop(user.id, None)
+        if not here:
+            self._present.pop(place, None)
+        if place == EVERYWHERE:
+            now = self._milliseconds()
+            await self._writer.call(lambda store: store.set_last_seen(user.id, now))
+        return Presence(len(here), bool(connections))
+
+    async def present(self, place: str, users: Iterable[str]) -> set[str]:
+        """See `Engine.present`."""
+        return self._present.get(place, {}).keys() & set(users)
+
+    async def names_at(self, place: str, limit: int) -> Sequence[str]:
+        """See `Engine.names_at`."""
+        here = self._present.get(place, {})
+        return [name for name, _ in itertools.islice(here.values(), limit)]
+
+    def _is_at(self, place: str, user: str) -> bool:
+        return user in self._present.get(place, ())
+
+    # What users have read and subscribed to
+
+    async def mark_read(self, user: str, log: str, offset: int) -> int:
+        """See `Engine.mark_read`."""
+        return await self._writer.call(lambda store: store.mark_read(user, log, offset))
+
+    async def read_marks(self, user: str) -> dict[str, int]:
+        """See `Engine.read_marks`."""
+        return await self._reader.call(lambda store: store.read_marks(user))
+
+    async def add_pattern(self, user: str, pattern: str) -> None:
+        """See `Engine.add_pattern`."""
+        await self._writer.call(lambda store: store.add_pattern(user, pattern))
+
+    async def remove_pattern(self, user: str, pattern: str) -> None:
+        """See `Engine.remove_pattern`."""
+        await self._writer.call(lambda store: store.remove_pattern(user, pattern))
+
+    async def patterns(self, user: str) -> Sequence[str]:
+        """See `Engine.patterns`."""
+        return await self._reader.call(lambda store: store.patterns(user))
+
+    def _milliseconds(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _uptime(self) -> float:
+        return self._monotonic() - self._started
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """The kind of an error; SQLite's extended codes have it in their low byte."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _explain(error: sqlite3.Error) -> str:
+    return FAULTS.get(_primary(error), f"the database failed: {error}")
+
+
+def _boot() -> str:
+    """Names this run of the machine; where it cannot be told, every start counts as another."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{time.time():.0f}"

@@ -34,11 +34,15 @@ class Client:
         self.websocket = websocket
         self.events: list[dict[str, Any]] = []
         self._last_id = 0
+        # Of a message with several.
+        self._received: list[dict[str, Any]] = []
 
     async def receive(self) -> dict[str, Any]:
         """The next message, whatever it is."""
-        event: dict[str, Any] = json.loads(await self.websocket.recv())
-        return event
+        while not self._received:
+            message = json.loads(await self.websocket.recv())
+            self._received = message if isinstance(message, list) else [message]
+        return self._received.pop(0)
 
     async def post(self, type: str, **fields: Any) -> None:
         """Sends a command and does not wait for its answer."""
@@ -58,6 +62,11 @@ class Client:
                 assert event["id"] == request_id
                 return event
             self.events.append(event)
+
+    async def members(self, room: str) -> dict[str, bool]:
+        """The names of a room's members, and whether they are here."""
+        answer = await self.ask("members", room=room)
+        return {member["name"]: member["online"] for member in answer["members"]}
 
     async def event(self, type: str) -> dict[str, Any]:
         """The next event of a type; those before it are passed over."""

@@ -31,12 +31,26 @@ async def test_the_welcome_tells_the_limits() -> None:
 async def test_hello_comes_first_and_once() -> None:
     async with running() as address, client(address) as ann:
         assert (await ann.ask("list_rooms"))["code"] == "hello_first"
-        assert await ann.ask("hello", name="Ann") == {
+        answer = await ann.ask("hello", name="Ann")
+        assert answer["user"].startswith("guest-")
+        assert answer["secret"].startswith(answer["user"])
+        assert answer["inbox"].pop("epoch")
+        assert answer["notifications"].pop("epoch")
+        empty = {"offset": 0, "head": 0, "recovered": False, "more": False, "history": []}
+        assert answer == {
             "type": "ack",
             "id": 2,
             "name": "Ann",
             "role": "guest",
+            "user": answer["user"],
+            "secret": answer["secret"],
             "rooms": [{"room": "lobby", "members": 0}],
+            "memberships": [],
+            "patterns": [],
+            "feeds": [],
+            "inbox": empty,
+            "inbox_read": 0,
+            "notifications": empty,
         }
         assert (await ann.ask("hello", name="Bob"))["code"] == "already_hello"
 
@@ -80,7 +94,7 @@ async def test_rooms_are_created_listed_joined_left_and_removed() -> None:
             "count": 2,
         }
         assert (await ann.ask("join", room="tea"))["code"] == "already_in_room"
-        assert (await ann.ask("members", room="tea"))["members"] == ["Ann", "Bob"]
+        assert await ann.members("tea") == {"Ann": True, "Bob": True}
         rooms = (await ann.ask("list_rooms"))["rooms"]
         assert {"room": "tea", "members": 2} in rooms
         assert (await ann.ask("leave", room="tea"))["type"] == "ack"
@@ -172,14 +186,29 @@ async def test_after_a_bad_command_the_connection_lives(
 
 
 @async_test
-async def test_a_user_who_vanishes_leaves_all_rooms() -> None:
+async def test_a_guest_who_vanishes_stays_a_member() -> None:
     async with running() as address, client(address, "Ann", "lobby") as ann:
         async with client(address, "Bob", "lobby") as bob:
             await bob.ask("create_room", room="tea")
             await bob.ask("join", room="tea")
             bob.websocket.abort()
-        assert (await ann.event("left"))["user"] == "Bob"
+        left = await ann.event("left")
+        assert left == {"type": "left", "room": "lobby", "user": "Bob", "count": 1, "away": True}
+        assert await ann.members("lobby") == {"Ann": True, "Bob": False}
+        assert await ann.members("tea") == {"Bob": False}
+
+
+@async_test
+async def test_a_guest_who_says_goodbye_leaves_all_rooms() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        async with client(address, "Bob", "lobby") as bob:
+            await bob.ask("create_room", room="tea")
+            await bob.ask("join", room="tea")
+        left = await ann.event("left")
+        assert left == {"type": "left", "room": "lobby", "user": "Bob", "count": 1}
         assert (await ann.event("room_removed"))["room"] == "tea"
+        assert await ann.members("lobby") == {"Ann": True}
+        assert (await ann.ask("private", to="Bob", text="psst"))["code"] == "no_such_user"
 
 
 @async_test
@@ -197,12 +226,12 @@ async def test_a_slow_client_is_closed_and_nobody_waits_for_it() -> None:
             assert offsets == list(range(1, sent + 1))
             (left,) = (event for event in ann.events if event["type"] == "left")
             assert left["user"] == "Slow"
-            assert (await ann.ask("members", room="lobby"))["members"] == ["Ann"]
+            assert await ann.members("lobby") == {"Ann": True, "Slow": False}
             # It is told, should it read again.
             loop = asyncio.get_running_loop()
             while core.close_received is None:
                 core.receive_data(await loop.sock_recv(slow, 65536))
-            assert core.close_received == rfc6455.Close(1008, "too slow")
+            assert core.close_received == rfc6455.Close(4408, "too slow")
 
 
 async def _enter_without_reading_on(address: str) -> tuple[socket.socket, rfc6455.Connection]:
@@ -249,7 +278,7 @@ async def test_many_may_come_and_go_at_once() -> None:
             for guest in guests:
                 guest.websocket.abort()
         assert {(await ann.event("left"))["user"] for _ in names} == set(names)
-        assert (await ann.ask("members", room="lobby"))["members"] == ["Ann"]
+        assert (await ann.ask("members", room="lobby"))["online"] == 1
 
 
 @async_test
@@ -274,7 +303,7 @@ async def test_a_room_that_nobody_joined_goes_with_its_creator() -> None:
             await ann.ask("join", room="tea")
         removed = await ann.event("room_removed")
         assert removed == {"type": "room_removed", "room": "milk", "members": 0}
-        assert (await ann.ask("members", room="tea"))["members"] == ["Ann"]
+        assert await ann.members("tea") == {"Ann": True}
         assert (await ann.ask("create_room", room="cake"))["type"] == "ack"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import protocol
+from server import names, protocol
 from server.protocol import CommandError
 
 
@@ -99,7 +99,7 @@ def test_nothing_but_a_command_error_is_raised(message: str | bytes) -> None:
 
 @pytest.mark.parametrize("room", ["a", "lobby", "A-Z_0.9", "x" * 64])
 def test_room_names_that_are_allowed(room: str) -> None:
-    assert protocol.check_room(room) == room
+    assert names.check_room(room) == room
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_room_names_that_are_allowed(room: str) -> None:
 )
 def test_room_names_that_are_not(room: str) -> None:
     with pytest.raises(CommandError) as caught:
-        protocol.check_room(room)
+        names.check_room(room)
     assert caught.value.code == "invalid_room"
 
 
 @pytest.mark.parametrize("name", ["a", "Ann Lee", "Zoë", "王小明", "👩‍🚀"[0], "x" * 64])
 def test_names_that_are_allowed(name: str) -> None:
-    assert protocol.check_name(name) == name
+    assert names.check_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_names_that_are_allowed(name: str) -> None:
     ids=["short", "longest"],
 )
 def test_a_name_is_composed(name: str, composed: str) -> None:
-    assert protocol.check_name(name) == composed
+    assert names.check_name(name) == composed
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_a_name_is_composed(name: str, composed: str) -> None:
     [("Ann", "aNN"), ("Straße", "STRASSE"), ("Ann", "Ａｎｎ"), ("Zoë", "ZOE\u0308"), ("ﬁn", "Fin")],
 )
 def test_names_that_count_as_the_same(name: str, other: str) -> None:
-    assert protocol.name_key(name) == protocol.name_key(other)
+    assert names.name_key(name) == names.name_key(other)
 
 
 def test_names_that_do_not() -> None:
-    assert protocol.name_key("Zoe") != protocol.name_key("Zoë")
+    assert names.name_key("Zoe") != names.name_key("Zoë")
 
 
 @pytest.mark.parametrize(
@@ -156,33 +156,35 @@ def test_names_that_do_not() -> None:
 )
 def test_names_that_are_not(name: str, code: str) -> None:
     with pytest.raises(CommandError) as caught:
-        protocol.check_name(name)
+        names.check_name(name)
     assert caught.value.code == code
 
 
 def test_a_text_has_a_largest_length() -> None:
-    assert protocol.check_text("x" * protocol.MAX_TEXT)
+    assert names.check_text("x" * protocol.MAX_TEXT)
     with pytest.raises(CommandError) as caught:
-        protocol.check_text("x" * (protocol.MAX_TEXT + 1))
+        names.check_text("x" * (protocol.MAX_TEXT + 1))
     assert caught.value.code == "too_long"
 
 
 def test_events_carry_their_type_and_the_sender_as_from() -> None:
-    event = protocol.Message(room="r", offset=1, sender="Ann", text="hi", time="t")
+    event = protocol.Message(room="r", offset=1, sender="Ann", user="u", text="hi", time="t")
     assert json.loads(protocol.encode(event)) == {
         "type": "message",
         "room": "r",
         "offset": 1,
         "from": "Ann",
+        "user": "u",
         "text": "hi",
         "time": "t",
     }
 
 
 def test_an_acknowledgement_carries_id_and_result() -> None:
-    assert json.loads(protocol.encode(protocol.SendAck(id=3, room="r", offset=7))) == {
+    assert json.loads(protocol.encode(protocol.SendAck(id=3, room="r", epoch="e", offset=7))) == {
         "type": "ack",
         "id": 3,
         "room": "r",
+        "epoch": "e",
         "offset": 7,
     }

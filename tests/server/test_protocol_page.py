@@ -13,27 +13,8 @@ from tests.helpers import ROOT
 
 PAGE = (ROOT / "docs" / "chat-protocol.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-EVENTS = (
-    protocol.Welcome
-    | protocol.Message
-    | protocol.PrivateMessage
-    | protocol.Joined
-    | protocol.Left
-    | protocol.TypingEvent
-    | protocol.RoomCreated
-    | protocol.RoomRemoved
-    | protocol.RoomCount
-)
-ANSWERS = (
-    protocol.HelloAck,
-    protocol.RoomsAck,
-    protocol.JoinAck,
-    protocol.SendAck,
-    protocol.MembersAck,
-    protocol.PrivateAck,
-    protocol.RoomAck,
-    protocol.Error,
-)
+EVENTS = protocol.AnyEvent
+ANSWERS = protocol.Ack.__subclasses__() + protocol.RoomAck.__subclasses__() + [protocol.Error]
 
 
 def examples(section: str) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import cast
 
 import pytest
 
 import rfc6455
-from server.session import Session
+from server.session import MAX_BATCH_SIZE, Session
 from tests.helpers import async_test
 
 
@@ -197,3 +198,77 @@ async def test_a_timeout_of_the_application_is_its_own() -> None:
         async with session.while_keeping_up():
             raise TimeoutError
     assert not session.is_too_slow
+
+
+@async_test
+async def test_of_events_with_a_key_the_latest_is_sent_in_the_place_of_the_first() -> None:
+    wire = Wire()
+    session = make(wire)
+    async with session.while_keeping_up():
+        session.deliver("in the socket")
+        await wire.wait_for(offered=1)
+        session.deliver("price 1", key="price")
+        session.deliver("a")
+        session.deliver("price 2", key="price")
+        session.deliver("count 1", key="count")
+        session.deliver("price 3", key="price")
+        for _ in range(5):
+            wire.may_send.release()
+        await wire.wait_for(sent=4)
+        session.deliver("price 4", key="price")
+        await wire.wait_for(sent=5)
+    assert wire.sent == ["in the socket", "price 3", "a", "count 1", "price 4"]
+
+
+@async_test
+async def test_events_with_a_key_make_nobody_slow() -> None:
+    wire = Wire()
+    session = make(wire, max_events=4)
+    async with session.while_keeping_up():
+        session.deliver("in the socket")
+        await wire.wait_for(offered=1)
+        for number in range(1000):
+            session.deliver("x", key=str(number))
+            session.deliver(f"latest {number}", key="0")
+        assert not session.is_too_slow
+        for _ in range(6):
+            wire.may_send.release()
+        await wire.wait_for(sent=6)
+    # Those for which there was no room are left out; the latest of the others is not.
+    assert wire.sent == ["in the socket", "latest 999", "x", "x", "x", "x"]
+
+
+@async_test
+async def test_who_takes_several_events_in_a_message_gets_them_together() -> None:
+    wire = Wire()
+    session = make(wire, max_events=1000, max_size=10**6)
+    session.is_batching = True
+    async with session.while_keeping_up():
+        session.deliver("0")
+        await wire.wait_for(offered=1)
+        session.deliver("1")
+        session.deliver("old", key="k")
+        session.deliver("2", key="k")
+        session.deliver(f'"{"x" * MAX_BATCH_SIZE}"')
+        session.deliver("3")
+        for _ in range(4):
+            wire.may_send.release()
+        await wire.wait_for(sent=4)
+    assert [json.loads(message) for message in wire.sent] == [0, [1, 2], "x" * MAX_BATCH_SIZE, 3]
+
+
+@async_test
+async def test_what_is_held_back_comes_after_the_answer() -> None:
+    wire = Wire()
+    session = make(wire)
+    async with session.while_keeping_up():
+        session.deliver("before")
+        with session.holding():
+            session.deliver("event")
+            session.deliver("count", key="k")
+            session.answer("answer")
+        session.deliver("after")
+        for _ in range(5):
+            wire.may_send.release()
+        await wire.wait_for(sent=5)
+    assert wire.sent == ["before", "answer", "event", "count", "after"]

@@ -1,0 +1,427 @@
+"""What is said and done in rooms.
+
+What lives here: one method for each command about a room, and what follows from people's coming and
+going. This file knows neither sockets nor JSON: sessions take events, and the engine keeps logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from . import protocol
+from .engines.base import (
+    Append,
+    Appended,
+    Conflict,
+    Engine,
+    Entry,
+    Presence,
+    Replacement,
+    RoomRecord,
+    UserRecord,
+)
+from .gate import Gate
+from .logs import Logs, read_event, time_of, write_event
+from .names import check_description, check_room, check_text
+from .presence import LARGE, Typists
+from .protocol import CommandError, Message
+from .rooms import LOBBY, Channel, Room, Rooms, room_log
+from .session import Session
+
+__all__ = ["Conversation"]
+
+MAX_ROOMS_PER_USER: Final = 100
+LATEST: Final = 50
+"""Entries of the history for somebody who comes anew."""
+ROOMS: Final = "rooms"
+"""Where nodes tell each other about rooms."""
+
+_room_event_decoder: msgspec.json.Decoder[
+    protocol.RoomCreated | protocol.RoomDescribed | protocol.RoomRemoved | protocol.RoomCount
+] = msgspec.json.Decoder(
+    protocol.RoomCreated | protocol.RoomDescribed | protocol.RoomRemoved | protocol.RoomCount
+)
+
+
+class Conversation:
+    """All rooms, and what people do in them.
+
+    Args:
+        engine: keeps logs and memberships.
+        logs: hands logs on.
+        gate: knows how much somebody may do.
+        everybody: the channel of all who are connected.
+        max_rooms: how many rooms there may be.
+    """
+
+    def __init__(
+        self, engine: Engine, logs: Logs, gate: Gate, everybody: Channel, max_rooms: int
+    ) -> None:
+        self._engine = engine
+        self._logs = logs
+        self._gate = gate
+        self._everybody = everybody
+        self._rooms = Rooms(max_rooms)
+        self._typists = Typists()
+        self._recount: dict[Room, None] = {}
+
+    async def start(self) -> None:
+        """Finds the rooms that were there before; those that nobody is a member of are removed."""
+        self._engine.subscribe(ROOMS, self)
+        await self._engine.create_room(RoomRecord(LOBBY), room_log(LOBBY))
+        for record in await self._engine.rooms():
+            if record.name == LOBBY or not await self._engine.remove_room(
+                record.name, room_log(record.name)
+            ):
+                self._open(record)
+
+    def room_list(self) -> list[protocol.RoomInfo]:
+        """Returns all rooms with their sizes."""
+        return [protocol.RoomInfo(room.name, room.count, room.topic) for room in self._rooms]
+
+    # Rooms
+
+    async def list_rooms(self, session: Session, command: protocol.ListRooms) -> protocol.RoomsAck:
+        """See `protocol.ListRooms`."""
+        return protocol.RoomsAck(rooms=self.room_list())
+
+    async def create(self, session: Session, command: protocol.CreateRoom) -> protocol.RoomAck:
+        """See `protocol.CreateRoom`."""
+        name = check_room(command.room)
+        record = RoomRecord(name, check_description(command.topic), session.user_id)
+        self._check_count(session)
+        self._rooms.check_new(name)
+        if not await self._engine.create_room(record, room_log(name)):
+            raise CommandError("room_exists", f"room {name!r} exists already")
+        self._announce(protocol.RoomCreated(room=name, members=0, topic=record.topic))
+        session.created.append(self._rooms[name])
+        return protocol.RoomAck(room=name)
+
+    async def describe(self, session: Session, command: protocol.DescribeRoom) -> protocol.RoomAck:
+        """See `protocol.DescribeRoom`."""
+        room = self._room_of(session, command.room)
+        topic = check_description(command.topic)
+        await self._engine.describe_room(room.name, topic)
+        self._announce(protocol.RoomDescribed(room=room.name, topic=topic))
+        return protocol.RoomAck(room=room.name)
+
+    async def join(self, session: Session, command: protocol.Join) -> protocol.JoinAck:
+        """See `protocol.Join`."""
+        room = self._rooms[check_room(command.room)]
+        if session in room.channel:
+            if command.since is None:
+                raise CommandError("already_in_room", f"you are in {room.name!r} already")
+            room.channel.unfollow(session)
+        self._check_count(session, joining=room)
+        if not await self._engine.add_member(room.name, session.user_id):
+            raise CommandError("no_such_room", f"room {room.name!r} was removed")
+        session.memberships.add(room.name)
+        await self._arrive(session, room)
+        read = (await self._engine.read_marks(session.user_id)).get(room.channel.log, 0)
+        followed = await self._logs.follow(room.channel, session, command.since, latest=LATEST)
+        members = await self._engine.names_at(room.channel.log, LARGE)
+        return protocol.JoinAck(
+            room=room.name,
+            epoch=followed.position.epoch,
+            offset=followed.position.offset,
+            head=followed.head,
+            recovered=followed.recovered,
+            more=followed.more,
+            history=[_event(entry) for entry in followed.entries],
+            members=list(members),
+            count=room.count,
+            topic=room.topic,
+            read=read,
+        )
+
+    async def leave(self, session: Session, command: protocol.Leave) -> protocol.RoomAck:
+        """See `protocol.Leave`."""
+        room = self._rooms[check_room(command.room)]
+        if room.name not in session.memberships:
+            raise CommandError("not_in_room", f"you are not in {room.name!r}")
+        session.memberships.discard(room.name)
+        await self.depart(session, room, away=False)
+        await self._end_membership(room, session.user_id)
+        return protocol.RoomAck(room=room.name)
+
+    async def members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
+        """See `protocol.Members`."""
+        room = self._rooms[check_room(command.room)]
+        users = await self._engine.members(room.name, after=command.after, limit=command.limit)
+        present = await self._engine.present(room.channel.log, [user.id for user in users])
+        return protocol.MembersAck(
+            room=room.name,
+            members=[_person(user, user.id in present) for user in users],
+            after=users[-1].id if len(users) == command.limit else None,
+            online=room.count,
+            count=await self._engine.member_count(room.name),
+        )
+
+    # Messages
+
+    async def send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
+        """See `protocol.Send`."""
+        room = self._room_of(session, command.room)
+        event = Message(
+            room=room.name,
+            sender=session.name,
+            user=session.user_id,
+            key=command.key,
+            text=check_text(command.text),
+        )
+        self._gate.pay_for_publishing(session.visitor, room.count)
+        self._typists.end(room.name, session.name)
+        (appended,) = await self._engine.append(_append(room, event))
+        return _sent(room, appended)
+
+    async def edit(self, session: Session, command: protocol.Edit) -> protocol.SendAck:
+        """See `protocol.Edit`."""
+        text = check_text(command.text)
+
+        def change(message: Message) -> tuple[Message, protocol.Edited]:
+            if message.deleted:
+                raise CommandError("no_such_message", "the message was taken back")
+            edited = protocol.Edited(
+                room=message.room,
+                sender=session.name,
+                user=session.user_id,
+                key=command.key,
+                target=command.offset,
+                text=text,
+            )
+            return msgspec.structs.replace(message, text=text, edited=True), edited
+
+        return await self._change(session, command, change)
+
+    async def delete(self, session: Session, command: protocol.Delete) -> protocol.SendAck:
+        """See `protocol.Delete`."""
+
+        def change(message: Message) -> tuple[Message, protocol.Deleted]:
+            deleted = protocol.Deleted(
+                room=message.room,
+                sender=session.name,
+                user=session.user_id,
+                key=command.key,
+                target=command.offset,
+            )
+            return msgspec.structs.replace(message, text="", deleted=True), deleted
+
+        return await self._change(session, command, change)
+
+    async def _change(
+        self,
+        session: Session,
+        command: protocol.Edit | protocol.Delete,
+        change: Callable[[Message], tuple[Message, protocol.Edited | protocol.Deleted]],
+    ) -> protocol.SendAck:
+        """Appends the change of a message, and puts the new one in the old one's place."""
+        room = self._room_of(session, command.room)
+        while True:
+            entry, message = await self._find(room, command.offset)
+            if message.user != session.user_id:
+                raise CommandError("forbidden", "the message is not yours")
+            new, event = change(message)
+            # As `write_event` has it: without place and time.
+            data = write_event(msgspec.structs.replace(new, offset=0, time=""))
+            replacement = Replacement(command.offset, entry.data, data)
+            try:
+                (appended,) = await self._engine.append(_append(room, event, replacement))
+            except Conflict:
+                # Somebody, with the same name elsewhere, was faster: look again.
+                continue
+            return _sent(room, appended)
+
+    async def _find(self, room: Room, offset: int) -> tuple[Entry, Message]:
+        page = await self._engine.read(room.channel.log, after=offset - 1, limit=1)
+        for entry in page.entries:
+            event = read_event(entry)
+            if event.offset == offset and isinstance(event, Message):
+                return entry, event
+        raise CommandError("no_such_message", "there is no message at this offset, or no longer")
+
+    async def history(self, session: Session, command: protocol.History) -> protocol.HistoryAck:
+        """See `protocol.History`."""
+        room = self._room_of(session, command.room)
+        page = await self._engine.read_back(
+            room.channel.log, before=command.before, limit=command.limit
+        )
+        entries = page.entries
+        return protocol.HistoryAck(
+            room=room.name,
+            epoch=page.epoch,
+            more=bool(entries) and entries[0].position.offset > page.first,
+            history=[_event(entry) for entry in entries],
+        )
+
+    # What is not kept
+
+    async def typing(self, session: Session, command: protocol.Typing) -> protocol.RoomAck:
+        """See `protocol.Typing`."""
+        room = self._room_of(session, command.room)
+        if command.active:
+            self._typists.begin(room.name, session.name, asyncio.get_running_loop().time())
+        else:
+            self._typists.end(room.name, session.name)
+        self._tell_typing(room, session.name, command.active, session.user_id)
+        return protocol.RoomAck(room=room.name)
+
+    async def mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
+        """See `protocol.MarkRead`."""
+        assert command.room is not None
+        room = self._room_of(session, command.room)
+        log = room.channel.log
+        head = (await self._engine.heads([log]))[log].offset
+        offset = await self._engine.mark_read(session.user_id, log, min(command.offset, head))
+        if room.count <= LARGE:
+            event = protocol.Read(room=room.name, user=session.name, offset=offset)
+            self._logs.signal(room.channel, event, key=f"read:{room.name}:{session.name}")
+        return protocol.ReadAck(room=room.name, offset=offset)
+
+    def tick(self, now: float) -> None:
+        """Tells what has expired or has changed since the last time."""
+        for name, user in self._typists.take_expired(now):
+            if (room := self._rooms.get(name)) is not None:
+                self._tell_typing(room, user, False, "")
+        for room in self._recount:
+            self._announce(protocol.RoomCount(room=room.name, members=room.count))
+        self._recount.clear()
+
+    def _tell_typing(self, room: Room, user: str, active: bool, but: str) -> None:
+        # Nobody reads who types among hundreds, and each of them would have to be told.
+        if room.count <= LARGE:
+            event = protocol.TypingEvent(room=room.name, user=user, active=active)
+            self._logs.signal(room.channel, event, key=f"typing:{room.name}:{user}", but=but)
+
+    # Coming and going
+
+    async def _arrive(self, session: Session, room: Room) -> None:
+        if room.name in session.rooms:
+            return
+        assert session.user is not None
+        session.rooms[room.name] = room
+        presence = await self._engine.arrive(room.channel.log, session.user)
+        joined = protocol.Joined(room=room.name, user=session.name, count=presence.count)
+        self._tell_presence(room, presence, joined)
+
+    async def depart(self, session: Session, room: Room, *, away: bool) -> None:
+        """Takes a session out of a room; its user may stay a member of it (``away``)."""
+        room.channel.unfollow(session)
+        if session.rooms.pop(room.name, None) is None:
+            return
+        assert session.user is not None
+        if self._typists.end(room.name, session.name):
+            self._tell_typing(room, session.name, False, "")
+        presence = await self._engine.depart(room.channel.log, session.user)
+        left = protocol.Left(room=room.name, user=session.name, count=presence.count, away=away)
+        self._tell_presence(room, presence, left)
+
+    async def forget(self, user: str) -> None:
+        """Ends all memberships of a user."""
+        for name in await self._engine.rooms_of(user):
+            if (room := self._rooms.get(name)) is not None:
+                await self._end_membership(room, user)
+
+    async def remove_unused(self, room: Room) -> None:
+        """Removes a room that has no members, unless it is the lobby."""
+        if room.name != LOBBY and await self._engine.remove_room(room.name, room.channel.log):
+            self._announce(protocol.RoomRemoved(room=room.name, members=0))
+
+    async def _end_membership(self, room: Room, user: str) -> None:
+        if not await self._engine.remove_member(room.name, user):
+            await self.remove_unused(room)
+
+    def _tell_presence(
+        self, room: Room, presence: Presence, event: protocol.Joined | protocol.Left
+    ) -> None:
+        room.count = presence.count
+        if presence.changed:
+            self._recount[room] = None
+            if presence.count <= LARGE:
+                self._logs.signal(room.channel, event)
+
+    def _room_of(self, session: Session, name: str) -> Room:
+        room = self._rooms[check_room(name)]
+        if session.rooms.get(room.name) is not room:
+            raise CommandError("not_in_room", f"you are not in {room.name!r}")
+        return room
+
+    def _check_count(self, session: Session, joining: Room | None = None) -> None:
+        """Counts the rooms that a user keeps alive: is in, or created and nobody has joined."""
+        session.created = [
+            room
+            for room in session.created
+            if not room.count and self._rooms.get(room.name) is room
+        ]
+        kept = session.memberships.union(room.name for room in session.created)
+        if joining is not None:
+            kept.discard(joining.name)
+        if len(kept) >= MAX_ROOMS_PER_USER:
+            raise CommandError(
+                "too_many_rooms", f"you are in {MAX_ROOMS_PER_USER} rooms, or created them, already"
+            )
+
+    # What nodes tell each other
+
+    def _announce(
+        self,
+        event: protocol.RoomCreated
+        | protocol.RoomDescribed
+        | protocol.RoomRemoved
+        | protocol.RoomCount,
+    ) -> None:
+        self._engine.signal(ROOMS, protocol.encode(event).encode())
+
+    def signalled(self, log: str, data: bytes) -> None:
+        """Hears of rooms, from this node too, and tells everybody. See `Subscriber`."""
+        event = _room_event_decoder.decode(data)
+        if isinstance(event, protocol.RoomCreated):
+            self._open(RoomRecord(event.room, event.topic))
+        elif (room := self._rooms.get(event.room)) is None:
+            return
+        elif isinstance(event, protocol.RoomDescribed):
+            room.topic = event.topic
+        elif isinstance(event, protocol.RoomCount):
+            room.count = event.members
+        elif self._rooms.remove(room):
+            self._close(room)
+        key = f"count:{event.room}" if isinstance(event, protocol.RoomCount) else ""
+        self._everybody.deliver(protocol.encode(event), key=key)
+
+    def appended(self, log: str, entry: Entry) -> None:
+        """Nothing is appended to this log. See `Subscriber`."""
+
+    def _open(self, record: RoomRecord) -> None:
+        self._logs.open(self._rooms.add(record).channel)
+
+    def _close(self, room: Room) -> None:
+        self._recount.pop(room, None)
+        self._logs.close(room.channel)
+
+
+def _append(
+    room: Room,
+    event: Message | protocol.Edited | protocol.Deleted,
+    replacement: Replacement | None = None,
+) -> Append:
+    key = None if event.key is None else f"{event.user}/{event.key}"
+    return Append(log=room.channel.log, data=write_event(event), key=key, replaces=replacement)
+
+
+def _event(entry: Entry) -> Message | protocol.Edited | protocol.Deleted:
+    event = read_event(entry)
+    assert isinstance(event, Message | protocol.Edited | protocol.Deleted)
+    return event
+
+
+def _sent(room: Room, appended: Appended) -> protocol.SendAck:
+    position = appended.position
+    return protocol.SendAck(room=room.name, epoch=position.epoch, offset=position.offset)
+
+
+def _person(user: UserRecord, online: bool) -> protocol.Person:
+    last_seen = None if online or not user.last_seen else time_of(user.last_seen)
+    return protocol.Person(user=user.id, name=user.name, online=online, last_seen=last_seen)
