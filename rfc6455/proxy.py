@@ -6,6 +6,8 @@ that opens a tunnel. This file does no I/O; it does not know what travels throug
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -34,6 +36,9 @@ DEFAULT_PORTS: Final = {
 # connections over the proxy configured for HTTP connections."
 SECURE_ORDER: Final = ("wss", "socks", "https", "all")
 PLAIN_ORDER: Final = ("ws", "socks", "https", "http", "all")
+
+SYSTEMS_WITH_SETTINGS: Final = ("darwin", "win32")
+"""Where `urllib.request` also looks elsewhere than into the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,11 @@ def environment_proxy(uri: WebSocketURI) -> Proxy | None:
     Raises:
         UsageError: what it has is not the URL of a proxy.
     """
+    # To look takes long, and most environments have none.
+    if sys.platform not in SYSTEMS_WITH_SETTINGS and not any(
+        name[-6:].lower() == "_proxy" for name in os.environ
+    ):
+        return None
     # Slow to import, and needed here alone.
     from urllib.request import getproxies, proxy_bypass
 

@@ -155,7 +155,7 @@ class connect:
         self._backoff = backoff
         self._websocket: WebSocket | None = None
         # What may not stand in a request is found before anything happens.
-        self._handshake(self._destination)
+        self._first: ClientHandshake | None = self._handshake(self._destination)
 
     def __await__(self) -> Generator[Any, None, WebSocket]:
         return self._open().__await__()
@@ -231,7 +231,7 @@ class connect:
         leg = await self._route.find(uri)
         async with turn(leg.places if self._one_at_a_time else ()):
             self._logger.debug("connecting to %s, proxy: %s", uri.origin, leg.proxy)
-            handshake = self._handshake(destination)
+            handshake, self._first = self._first or self._handshake(destination), None
             opening = Opening(handshake, lambda *answer: self._finish(handshake, *answer))
             answer: WebSocket | Response | None = None
             try:

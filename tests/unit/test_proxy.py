@@ -132,6 +132,14 @@ def test_no_proxy_in_the_environment() -> None:
     assert environment_proxy(WSS) is None
 
 
+def test_the_settings_of_a_system_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://p:3128"})
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: host == "example.com:80")
+    assert environment_proxy(WSS) == Proxy("http", "p", 3128)
+    assert environment_proxy(WS) is None
+
+
 def test_a_bad_proxy_in_the_environment_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "ftp://p")
     with pytest.raises(UsageError, match="proxy"):
