@@ -92,7 +92,8 @@ class Exchange:
             data = head[1]
             event = self._http.next_event()
             assert isinstance(event, (h11.InformationalResponse, h11.Response))
-            response = Response(event.status_code, Headers.from_wire(event.headers.raw_items()))
+            fields = [(bytes(name), bytes(value)) for name, value in event.headers.raw_items()]
+            response = Response(event.status_code, Headers.from_wire(fields))
             self.http_version = event.http_version.decode()
             if event.status_code == 101 or self._http.their_state is h11.SWITCHED_PROTOCOL:
                 self.trailing_data = data

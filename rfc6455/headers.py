@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from .errors import UsageError
@@ -35,6 +35,16 @@ TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FIELD_VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
 )
+TOKEN_LIST: Final = re.compile(
+    rb"[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++[ \t]*+(?:,[ \t]*+(?=[^ \t,])|\Z))++"
+)
+"""Tokens and commas, without empty elements."""
+EXTENSION_LIST: Final = re.compile(
+    rb"[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++[ \t]*+"
+    rb"(?:;[ \t]*+[!#$%&'*+\-.^_`|~0-9A-Za-z]++(?:=[!#$%&'*+\-.^_`|~0-9A-Za-z]++)?+[ \t]*+)*+"
+    rb"(?:,[ \t]*+(?=[^ \t,])|\Z))++"
+)
+"""Extensions whose parameters have no quotes, nor white space around the equals sign."""
 OWS: Final = re.compile(rb"[ \t]*")
 QUOTED: Final = re.compile(
     rb'"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+)"'
@@ -57,10 +67,12 @@ class Headers:
             Latin-1. Nothing of that kind ever reaches the wire.
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_values")
 
     def __init__(self, fields: HeadersLike = ()) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
+        # By names in lower case; made when somebody asks.
+        self._values: dict[bytes, list[bytes]] | None = None
         for name, value in fields.items() if isinstance(fields, Headers) else fields:
             self.add(name, value)
 
@@ -68,7 +80,7 @@ class Headers:
     def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Wraps fields that an HTTP parser has checked."""
         headers = cls()
-        headers._fields = [(bytes(name), bytes(value)) for name, value in fields]
+        headers._fields.extend(fields)
         return headers
 
     def add(self, name: str, value: str) -> None:
@@ -82,11 +94,19 @@ class Headers:
         if not FIELD_VALUE.fullmatch(field[1]):
             raise UsageError(f"not a value for header {name}: {value!r}")
         self._fields.append(field)
+        self._values = None
 
     def raw(self, name: str) -> list[bytes]:
         """Returns the values of a field as they came, line by line."""
-        wanted = name.lower().encode("ascii")
-        return [value for field, value in self._fields if field.lower() == wanted]
+        if self._values is None:
+            self._values = {}
+            for field, value in self._fields:
+                self._values.setdefault(field.lower(), []).append(value)
+        return self._values.get(name.lower().encode("ascii"), [])
+
+    def compact(self) -> None:
+        """Frees the memory that lookups have taken to be fast; the next one takes it again."""
+        self._values = None
 
     def get_all(self, name: str) -> list[str]:
         """Returns the values of a field, line by line."""
@@ -120,6 +140,10 @@ class Headers:
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
 
+    def to_wire(self) -> bytes:
+        """Returns the lines of all fields, in order."""
+        return b"".join([b"%b: %b\r\n" % field for field in self._fields])
+
     def items(self) -> list[tuple[str, str]]:
         """Returns all fields in order."""
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._fields]
@@ -146,19 +170,27 @@ def parse_tokens(values: Iterable[bytes], *, allow_empty: bool = False) -> list[
     Raises:
         ValueError: the value does not match the grammar.
     """
-    return [
-        element.decode()
-        for value in values
-        for element in _Scanner(value).elements(_Scanner.token, allow_empty)
-    ]
+    found: list[str] = []
+    for value in values:
+        # What nearly everybody sends needs no scanner.
+        if TOKEN_LIST.fullmatch(value):
+            found += [token.decode() for token in TOKEN.findall(value)]
+        else:
+            found += [
+                token.decode() for token in _Scanner(value).elements(_Scanner.token, allow_empty)
+            ]
+    return found
 
 
-def parse_upgrade(values: Iterable[bytes]) -> list[str]:
+def parse_upgrade(values: Sequence[bytes]) -> list[str]:
     """Reads the protocols of an Upgrade field, such as ``h2c`` or ``HTTP/2.0``.
 
     Raises:
         ValueError: the value does not match the grammar.
     """
+    # What nearly everybody sends needs no scanner.
+    if len(values) == 1 and TOKEN.fullmatch(values[0]):
+        return [values[0].decode()]
     return [
         element.decode()
         for value in values
@@ -175,10 +207,21 @@ def parse_extensions(values: Iterable[bytes]) -> ExtensionList:
     Raises:
         ValueError: the value does not match the grammar.
     """
-    return [
-        element
-        for value in values
-        for element in _Scanner(value).elements(_Scanner.extension, allow_empty=False)
+    found: ExtensionList = []
+    for value in values:
+        # What nearly everybody sends needs no scanner.
+        if EXTENSION_LIST.fullmatch(value):
+            found += [_plain_extension(element.split(";")) for element in value.decode().split(",")]
+        else:
+            found += _Scanner(value).elements(_Scanner.extension, allow_empty=False)
+    return found
+
+
+def _plain_extension(parts: list[str]) -> tuple[str, list[tuple[str, str | None]]]:
+    name, *parameters = [part.strip(" \t") for part in parts]
+    return name, [
+        (key, value if equals else None)
+        for key, equals, value in [parameter.partition("=") for parameter in parameters]
     ]
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from .errors import HandshakeError, UsageError
 from .extensions import ExtensionFactory
-from .handshake import offered_subprotocols, validate
+from .handshake import validate
 from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
@@ -91,8 +91,12 @@ class Route:
         open_ones = [name for name in INHERITED if getattr(self, name) is None]
         return replace(self, **{name: getattr(other, name) for name in open_ones})
 
-    def choose_subprotocol(self, request: Request) -> str | None:
+    def choose_subprotocol(self, request: Request, offered: Sequence[str]) -> str | None:
         """Judges the Origin of an opening handshake, and returns its subprotocol.
+
+        Args:
+            request: the request.
+            offered: the subprotocols in it, as `validate` has found them.
 
         Raises:
             HandshakeError: 403; a page of this origin may not connect.
@@ -105,7 +109,7 @@ class Route:
             raise HandshakeError("this Origin may not connect", HTTPStatus.FORBIDDEN)
         if self.select_subprotocol is None:
             return None
-        return self.select_subprotocol(request, offered_subprotocols(request))
+        return self.select_subprotocol(request, offered)
 
 
 def _first_of(subprotocols: Sequence[str]) -> SelectSubprotocol:

@@ -19,8 +19,9 @@ from typing import Any, TypeAlias
 import h11
 
 from rfc6455 import HandshakeError, Limits, PermessageDeflate, Request
-from rfc6455.handshake import ServerHandshake, offered_subprotocols, validate
+from rfc6455.handshake import ServerHandshake, validate
 from rfc6455.handshake.nonce import accept_key
+from rfc6455.handshake.server import TOO_LARGE_AROUND
 from rfc6455.http import error_response
 
 from ..oracles import digest, pieces, require, retained, unquoted
@@ -135,7 +136,7 @@ def check(data: bytes) -> None:
     cut = ServerHandshake(LIMITS, server_header="fuzz")
     parts = [bytes(piece) for piece in pieces(data)]
     again = receive(cut, parts)
-    if H11_LIMIT not in f"{again[1]}{verdict[1]}":
+    if TOO_LARGE_AROUND not in f"{again[1]}{verdict[1]}":
         require(comparable(again) == comparable(verdict), "the cut matters", again, verdict)
     if digest(data) >> 8 & 0b111 == 0:
         most = max(map(len, parts), default=0)
@@ -191,13 +192,12 @@ def _check_request(request: Request) -> None:
 
 def _check_opening(handshake: ServerHandshake, request: Request) -> None:
     try:
-        key = validate(request)
+        key, offered, _ = offer = validate(request)
         require(request.method == "GET" and not request.body, "not a request to open", request)
         require(len(key) == 24, "not a key", key)
-        offered = offered_subprotocols(request)
         subprotocol = offered[-1] if offered else None
         answer, extensions = handshake.accept(
-            subprotocol=subprotocol, extensions=[PermessageDeflate()]
+            subprotocol=subprotocol, extensions=[PermessageDeflate()], offer=offer
         )
     except HandshakeError as error:
         require(400 <= error.status <= 505, "not the status of an error", error.status)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from ..addresses import TrustedProxies
 from ..connection import Connection, Role
 from ..errors import HandshakeError
-from ..handshake import ServerHandshake, validate
+from ..handshake import Offer, ServerHandshake, validate
 from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
@@ -175,12 +175,13 @@ class Incoming(asyncio.Protocol):
         try:
             arranged = await self._choose(request)
             if not isinstance(arranged, Response):
-                route, arguments, subprotocol = arranged
+                route, arguments, offer = arranged
+                subprotocol = route.choose_subprotocol(request, offer.subprotocols)
                 accepted = Response(HTTPStatus.SWITCHING_PROTOCOLS)
                 if hook is not None:
                     accepted = await _result(hook(request, accepted)) or accepted
                 if accepted.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                    websocket = self._accept(request, route, subprotocol, accepted.headers)
+                    websocket = self._accept(request, route, offer, subprotocol, accepted.headers)
                     return route, arguments, websocket
                 return accepted
         except HandshakeError as error:
@@ -190,10 +191,8 @@ class Incoming(asyncio.Protocol):
             arranged = await _result(hook(request, arranged)) or arranged
         return arranged
 
-    async def _choose(
-        self, request: Request
-    ) -> Response | tuple[Route, dict[str, Any], str | None]:
-        """Asks the hooks; returns their answer, or the route of a WebSocket and its subprotocol."""
+    async def _choose(self, request: Request) -> Response | tuple[Route, dict[str, Any], Offer]:
+        """Asks the hooks; returns their answer, or the route of a WebSocket and what is offered."""
         options = self._options
         route, arguments = options.route, _NO_ARGUMENTS
         response: Response | None
@@ -211,14 +210,21 @@ class Incoming(asyncio.Protocol):
                 answer: Response = await _result(route.handler(request, **arguments))
                 return answer
             route = self._server.route_over_defaults(route)
-        validate(request)
-        return route, arguments, route.choose_subprotocol(request)
+        return route, arguments, validate(request)
 
     def _accept(
-        self, request: Request, route: Route, subprotocol: str | None, headers: Headers
+        self,
+        request: Request,
+        route: Route,
+        offer: Offer,
+        subprotocol: str | None,
+        headers: Headers,
     ) -> WebSocket:
         answer, extensions = self._handshake.accept(
-            subprotocol=subprotocol, extensions=route.extensions or (), headers=headers
+            subprotocol=subprotocol,
+            extensions=route.extensions or (),
+            headers=headers,
+            offer=offer,
         )
         core = Connection(
             Role.SERVER,

@@ -2,6 +2,13 @@
 
 from .client import ClientHandshake
 from .nonce import accept_key
-from .server import ServerHandshake, offered_subprotocols, validate
+from .server import Offer, ServerHandshake, offered_subprotocols, validate
 
-__all__ = ["ClientHandshake", "ServerHandshake", "accept_key", "offered_subprotocols", "validate"]
+__all__ = [
+    "ClientHandshake",
+    "Offer",
+    "ServerHandshake",
+    "accept_key",
+    "offered_subprotocols",
+    "validate",
+]

@@ -1,16 +1,19 @@
 """RFC 6455 §4.2: the server's half of the opening handshake.
 
-What lives here: the numbered steps of §4.2.1 and §4.2.2, over h11, which reads and writes HTTP/1.1
-behind `http.HeadReader`. This file does no I/O and does not know what happens afterwards.
+What lives here: the numbered steps of §4.2.1 and §4.2.2, behind `http.HeadReader`. Bodies of plain
+requests, and the answers to them, are left to h11; a handshake has neither. This file does no I/O
+and does not know what happens afterwards.
 """
 
 from __future__ import annotations
 
+import functools
 import re
+import time
 from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import h11
 
@@ -29,7 +32,7 @@ from ..limits import Limits
 from ..state import State, Trigger, transition
 from .nonce import VERSION, accept_key
 
-__all__ = ["ServerHandshake", "offered_subprotocols", "validate"]
+__all__ = ["Offer", "ServerHandshake", "offered_subprotocols", "validate"]
 
 KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 REQUEST_LINE: Final = re.compile(
@@ -40,7 +43,16 @@ ABSOLUTE_FORM: Final = re.compile(
     rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
 )
 ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
+FIELD: Final = re.compile(
+    rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+"
+    rb"((?:[\x21-\x7e\x80-\xff]++(?:[ \t]++(?=[\x21-\x7e\x80-\xff]))?+)*+)[ \t]*+\r$",
+    re.MULTILINE,
+)
+"""A header field (RFC 9112 §5): its name, and its value without the white space around it."""
 CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.I)
+SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\n"
+TOO_LARGE_AROUND: Final = "what surrounds the body is too large"
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESERVED: Final = (
     "Content-Length",
     "Transfer-Encoding",
@@ -51,6 +63,20 @@ RESERVED: Final = (
     "Sec-WebSocket-Extensions",
 )
 """Fields of the answer that opens which are ours, or which RFC 9110 §8.6 forbids in it."""
+
+
+class Offer(NamedTuple):
+    """What a valid request of §4.2.1 offers.
+
+    Attributes:
+        key: Sec-WebSocket-Key, as it came.
+        subprotocols: the preferred one first.
+        extensions: each with its parameters, the preferred one first.
+    """
+
+    key: bytes
+    subprotocols: list[str]
+    extensions: list[tuple[str, list[tuple[str, str | None]]]]
 
 
 class ServerHandshake:
@@ -68,12 +94,11 @@ class ServerHandshake:
         self._limits = limits
         self._server_header = server_header
         self._head = HeadReader(limits)
-        self._http = h11.Connection(
-            h11.SERVER, max_incomplete_event_size=max_incomplete_size(limits)
-        )
+        # For a body, where there is one.
+        self._http: h11.Connection | None = None
         self._is_head = False
-        self._request: Request | None = None
         self._body = bytearray()
+        self._request: Request | None = None
         self._to_send = b""
         self._state = State.CONNECTING
         self.trailing_data = b""
@@ -101,21 +126,21 @@ class ServerHandshake:
         """
         if self._state is not State.CONNECTING:
             return None
+        request = None
         if self._request is None:
             head = self._head.feed(data)
             if head is None:
                 return None
-            request, data = self._read_head(*head)
-            if self._http.their_state is not h11.SEND_BODY:
-                self.trailing_data = data
-                return request
-        elif self._http.their_state is not h11.SEND_BODY:
-            self.trailing_data += data
-            return None
-        return self._read_body(data)
+            request = self._request = self._read_head(head[0])
+            data = head[1]
+        if self._http is not None and self._http.their_state is h11.SEND_BODY:
+            return self._read_body(self._http, data)
+        self.trailing_data += data
+        return request
 
-    def _read_head(self, head: bytes, rest: bytes) -> tuple[Request, bytes]:
-        line = REQUEST_LINE.fullmatch(head[: head.index(b"\r\n")])
+    def _read_head(self, head: bytes) -> Request:
+        line_end = head.index(b"\r\n")
+        line = REQUEST_LINE.fullmatch(head, 0, line_end)
         if line is None:
             raise HandshakeError("malformed request line", HTTPStatus.BAD_REQUEST)
         self._is_head = line["method"] == b"HEAD"
@@ -123,78 +148,45 @@ class ServerHandshake:
             raise HandshakeError(
                 "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             )
-        try:
-            self._http.receive_data(head)
-            event = self._http.next_event()
-            assert isinstance(event, h11.Request)
-            headers = Headers.from_wire(event.headers.raw_items())
-            self._check_framing(head, headers)
-            request = self._make_request(line, headers)
-            self._request = request
-            # A request without a body ends here, and has nothing to continue with.
-            if self._http.next_event() is h11.NEED_DATA and request.wants_websocket:
-                raise HandshakeError("an upgrade request has no body", HTTPStatus.BAD_REQUEST)
-            if self._http.they_are_waiting_for_100_continue:
-                self._to_send = (
-                    self._http.send(
-                        h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
-                    )
-                    or b""
-                )
-        except h11.RemoteProtocolError as error:
-            raise HandshakeError("malformed request", error.error_status_hint) from error
-        return request, rest
-
-    def _check_framing(self, head: bytes, headers: Headers) -> None:
-        # RFC 9112 §6.1: both together "ought to be handled as an error".
-        if "Transfer-Encoding" in headers and "Content-Length" in headers:
-            raise HandshakeError(
-                "Transfer-Encoding and Content-Length exclude each other", HTTPStatus.BAD_REQUEST
-            )
-        # RFC 9112 §6.3 lets a recipient take equal lengths for one, as h11 does. Parsers that
-        # differ in what they take are how requests get smuggled.
-        lengths = CONTENT_LENGTH.findall(head)
-        if len(lengths) > 1 or any(b"," in length for length in lengths):
-            raise HandshakeError("repeated Content-Length", HTTPStatus.BAD_REQUEST)
+        fields = FIELD.findall(head, line_end + 2)
+        # Each line is a field, but for the request line and the empty one.
+        if len(fields) != head.count(b"\n") - 2:
+            raise HandshakeError("malformed header field", HTTPStatus.BAD_REQUEST)
+        headers = Headers.from_wire(fields)
+        request = _make_request(line, headers)
         if any(value.lower() != b"100-continue" for value in headers.raw("Expect")):
             raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
+        # RFC 9112 §6.3: a request has a body if one of these is there.
+        if "Content-Length" in headers or "Transfer-Encoding" in headers:
+            _check_framing(head, headers)
+            self._begin_body(head, request)
+        return request
 
-    def _make_request(self, line: re.Match[bytes], headers: Headers) -> Request:
-        version = line["version"].decode()
-        target = line["target"]
-        hosts = headers.raw("Host")
-        # §4.2.1: a Request-URI "that is either a relative or an absolute HTTP/HTTPS URI".
-        if absolute := ABSOLUTE_FORM.fullmatch(target):
-            hosts = [absolute["host"]]
-            path, query = absolute["path"] or b"/", (absolute["query"] or b"?")[1:]
-        elif ORIGIN_FORM.fullmatch(target):
-            path, _, query = target.partition(b"?")
-        elif target == b"*" and line["method"] == b"OPTIONS":
-            path, query = target, b""
-        else:
-            raise HandshakeError("malformed request target", HTTPStatus.BAD_REQUEST)
-        # RFC 9112 §3.2: 400 for "any HTTP/1.1 request message that lacks a Host header field", or
-        # has more than one, or an invalid one. (h11 has seen to the first two.)
-        if not all(map(is_host, hosts)):
-            raise HandshakeError("malformed Host", HTTPStatus.BAD_REQUEST)
-        return Request(
-            line["method"].decode(),
-            target.decode(),
-            path.decode(),
-            query.decode(),
-            headers,
-            http_version=version,
+    def _begin_body(self, head: bytes, request: Request) -> None:
+        http = self._http = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=max_incomplete_size(self._limits)
         )
+        http.receive_data(head)
+        try:
+            http.next_event()
+            # A body of no bytes ends here, and has nothing to continue with.
+            ended = http.next_event() is not h11.NEED_DATA
+        except h11.RemoteProtocolError as error:
+            raise _malformed_body(error) from error
+        if request.wants_websocket and not ended:
+            raise HandshakeError("an upgrade request has no body", HTTPStatus.BAD_REQUEST)
+        if http.they_are_waiting_for_100_continue:
+            self._to_send = CONTINUE
 
-    def _read_body(self, data: bytes) -> Request | None:
+    def _read_body(self, http: h11.Connection, data: bytes) -> Request | None:
         request = self._request
         assert request is not None
         # To h11 no bytes are the end of TCP.
         if data:
-            self._http.receive_data(data)
+            http.receive_data(data)
         try:
             while True:
-                event = self._http.next_event()
+                event = http.next_event()
                 if isinstance(event, h11.Data):
                     self._body += event.data
                     if exceeds(len(self._body), self._limits.max_body_size):
@@ -207,7 +199,7 @@ class ServerHandshake:
                 else:
                     return None
         except h11.RemoteProtocolError as error:
-            raise HandshakeError("malformed request", error.error_status_hint) from error
+            raise _malformed_body(error) from error
 
     def accept(
         self,
@@ -215,6 +207,7 @@ class ServerHandshake:
         subprotocol: str | None = None,
         extensions: Sequence[ExtensionFactory] = (),
         headers: HeadersLike = (),
+        offer: Offer | None = None,
     ) -> tuple[bytes, list[Extension]]:
         """Accepts the request (§4.2.2).
 
@@ -222,6 +215,7 @@ class ServerHandshake:
             subprotocol: one of those that the client offered, or None.
             extensions: those that we support; the client's first offer that we can meet is taken.
             headers: further fields of the answer, such as Set-Cookie.
+            offer: what `validate` returned, if the request has been judged already.
 
         Returns:
             The bytes of the answer, and the extensions in use.
@@ -233,32 +227,30 @@ class ServerHandshake:
         """
         request = self._request
         assert request is not None
-        key = validate(request)
+        if offer is None:
+            offer = validate(request)
         more = Headers(headers)
-        for name in RESERVED:
+        for name in RESERVED if len(more) else ():
             if name in more:
                 raise UsageError(f"{name} is ours to set")
-        fields = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", accept_key(key)),
-        ]
+        fields = Headers.from_wire(
+            [
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+                (b"Sec-WebSocket-Accept", accept_key(offer.key).encode()),
+            ]
+        )
         if subprotocol is not None:
             # §4.2.2 step 4: "The value chosen MUST be derived from the client's handshake".
-            if subprotocol not in offered_subprotocols(request):
+            if subprotocol not in offer.subprotocols:
                 raise UsageError(f"the client did not offer subprotocol {subprotocol!r}")
-            fields.append(("Sec-WebSocket-Protocol", subprotocol))
-        answers, in_use = _negotiate(request, extensions)
+            fields.add("Sec-WebSocket-Protocol", subprotocol)
+        answers, in_use = _negotiate(offer, extensions)
         if answers:
-            fields.append(("Sec-WebSocket-Extensions", build_extensions(answers)))
-        response = Headers([*fields, *self._common_headers(), *more])
-        data = self._http.send(
-            h11.InformationalResponse(
-                status_code=101, headers=response.items(), reason=b"Switching Protocols"
-            )
-        )
+            fields.add("Sec-WebSocket-Extensions", build_extensions(answers))
         self._state = transition(self._state, Trigger.ACCEPT)
-        return data or b"", in_use
+        request.headers.compact()
+        return SWITCHING + fields.to_wire() + self._common(more) + b"\r\n", in_use
 
     def respond(self, response: Response) -> bytes:
         """Answers with plain HTTP instead, after which the transport closes. Returns the bytes.
@@ -271,33 +263,95 @@ class ServerHandshake:
         has_content = response.status not in (204, 304)
         if response.body and not has_content:
             raise UsageError(f"an answer with status {response.status} has no body")
-        self._state = transition(self._state, Trigger.REFUSE)
+        if "Transfer-Encoding" in response.headers:
+            raise UsageError("Transfer-Encoding is ours to set")
         headers = Headers(response.headers)
-        for name, value in [*self._common_headers(), ("Connection", "close")]:
-            if name not in headers:
-                headers.add(name, value)
-        if has_content and "Content-Length" not in headers:
-            headers.add("Content-Length", str(len(response.body)))
+        size = str(len(response.body))
+        if "Content-Length" not in headers:
+            if has_content:
+                headers.add("Content-Length", size)
+        elif headers.get_all("Content-Length") != [size] and not self._is_head and has_content:
+            raise UsageError(f"the body has {size} bytes, and Content-Length says something else")
+        if "Connection" not in headers:
+            headers.add("Connection", "close")
         try:
-            reason = HTTPStatus(response.status).phrase.encode()
+            reason = HTTPStatus(response.status).phrase
         except ValueError:
-            reason = b""
-        head = self._http.send(
-            h11.Response(status_code=response.status, headers=headers.items(), reason=reason)
+            reason = ""
+        self._state = transition(self._state, Trigger.REFUSE)
+        head = (
+            f"HTTP/1.1 {response.status:d} {reason}\r\n".encode() + self._common(headers) + b"\r\n"
         )
         # RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send
         # content in the response."
-        has_body = response.body and not self._is_head
-        body = self._http.send(h11.Data(data=response.body)) if has_body else b""
-        return (head or b"") + (body or b"")
+        return head if self._is_head else head + response.body
 
-    def _common_headers(self) -> list[tuple[str, str]]:
-        server = [("Server", self._server_header)] if self._server_header else []
-        return [("Date", formatdate(usegmt=True)), *server]
+    def _common(self, headers: Headers) -> bytes:
+        """Returns the fields, with those that every answer has."""
+        if "Date" not in headers:
+            headers.add("Date", _date(time.time() // 1))
+        if self._server_header and "Server" not in headers:
+            headers.add("Server", self._server_header)
+        return headers.to_wire()
 
 
-def validate(request: Request) -> bytes:
-    """Judges a request by §4.2.1 and returns its Sec-WebSocket-Key.
+def _malformed_body(error: h11.RemoteProtocolError) -> HandshakeError:
+    # h11's own words repeat what was sent, which may be a secret.
+    status = error.error_status_hint
+    too_large = status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return HandshakeError(TOO_LARGE_AROUND if too_large else "malformed body", status)
+
+
+@functools.lru_cache(maxsize=1)
+def _date(now: float) -> str:
+    return formatdate(now, usegmt=True)
+
+
+def _check_framing(head: bytes, headers: Headers) -> None:
+    # RFC 9112 §6.1: both together "ought to be handled as an error".
+    if "Transfer-Encoding" in headers and "Content-Length" in headers:
+        raise HandshakeError(
+            "Transfer-Encoding and Content-Length exclude each other", HTTPStatus.BAD_REQUEST
+        )
+    # RFC 9112 §6.3 lets a recipient take equal lengths for one, as h11 does. Parsers that
+    # differ in what they take are how requests get smuggled.
+    lengths = CONTENT_LENGTH.findall(head)
+    if len(lengths) > 1 or any(b"," in length for length in lengths):
+        raise HandshakeError("repeated Content-Length", HTTPStatus.BAD_REQUEST)
+
+
+def _make_request(line: re.Match[bytes], headers: Headers) -> Request:
+    version = line["version"].decode()
+    target = line["target"]
+    hosts = headers.raw("Host")
+    # RFC 9112 §3.2: 400 for "any HTTP/1.1 request message that lacks a Host header field", or has
+    # more than one, or an invalid one.
+    if len(hosts) > 1 or (not hosts and version == "1.1"):
+        raise HandshakeError(f"{'repeated' if hosts else 'missing'} Host", HTTPStatus.BAD_REQUEST)
+    # §4.2.1: a Request-URI "that is either a relative or an absolute HTTP/HTTPS URI".
+    if ORIGIN_FORM.fullmatch(target):
+        path, _, query = target.partition(b"?")
+    elif absolute := ABSOLUTE_FORM.fullmatch(target):
+        hosts = [absolute["host"]]
+        path, query = absolute["path"] or b"/", (absolute["query"] or b"?")[1:]
+    elif target == b"*" and line["method"] == b"OPTIONS":
+        path, query = target, b""
+    else:
+        raise HandshakeError("malformed request target", HTTPStatus.BAD_REQUEST)
+    if not all(map(is_host, hosts)):
+        raise HandshakeError("malformed Host", HTTPStatus.BAD_REQUEST)
+    return Request(
+        line["method"].decode(),
+        target.decode(),
+        path.decode(),
+        query.decode(),
+        headers,
+        http_version=version,
+    )
+
+
+def validate(request: Request) -> Offer:
+    """Judges a request by §4.2.1 and returns what it offers.
 
     Raises:
         HandshakeError: it does not open a WebSocket: 405 for another method than GET, 505 for
@@ -346,9 +400,7 @@ def validate(request: Request) -> bytes:
     if len(headers.raw("Origin")) > 1:
         raise HandshakeError("repeated Origin", HTTPStatus.BAD_REQUEST)
     # 8. and 9. "Optionally", subprotocols and extensions: but well-formed.
-    offered_subprotocols(request)
-    _offered_extensions(request)
-    return key
+    return Offer(key, offered_subprotocols(request), _offered_extensions(request))
 
 
 def offered_subprotocols(request: Request) -> list[str]:
@@ -373,12 +425,12 @@ def _offered_extensions(request: Request) -> list[tuple[str, list[tuple[str, str
 
 
 def _negotiate(
-    request: Request, factories: Sequence[ExtensionFactory]
+    offer: Offer, factories: Sequence[ExtensionFactory]
 ) -> tuple[list[tuple[str, Iterable[tuple[str, str | None]]]], list[Extension]]:
     answers: list[tuple[str, Iterable[tuple[str, str | None]]]] = []
     in_use: list[Extension] = []
     taken = 0
-    for name, parameters in _offered_extensions(request):
+    for name, parameters in offer.extensions:
         for factory in factories:
             # RFC 7692 §5: two extensions that use the same reserved bit exclude each other.
             if factory.name != name or factory.rsv & taken:

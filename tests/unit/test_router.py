@@ -248,27 +248,30 @@ def test_origin_and_subprotocol_are_judged() -> None:
     offering = request(
         "/", websocket=True, Origin="http://a.example", Sec_WebSocket_Protocol="b, a"
     )
-    assert DEFAULTS.choose_subprotocol(offering) == "a"
-    assert Route("", nothing, subprotocols=["c"]).choose_subprotocol(offering) is None
-    assert Route("", nothing, subprotocols=[]).choose_subprotocol(offering) is None
-    assert Route("", nothing).choose_subprotocol(offering) is None
-    with pytest.raises(HandshakeError) as caught:
-        DEFAULTS.choose_subprotocol(request("/", websocket=True, Origin="http://b.example"))
-    assert caught.value.status == 403
-    with pytest.raises(HandshakeError) as caught:
-        DEFAULTS.choose_subprotocol(request("/", websocket=True))
-    assert caught.value.status == 403
+    offered = ["b", "a"]
+    assert DEFAULTS.choose_subprotocol(offering, offered) == "a"
+    assert Route("", nothing, subprotocols=["c"]).choose_subprotocol(offering, offered) is None
+    assert Route("", nothing, subprotocols=[]).choose_subprotocol(offering, offered) is None
+    assert Route("", nothing).choose_subprotocol(offering, offered) is None
+    for stranger in (
+        request("/", websocket=True, Origin="http://b.example"),
+        request("/", websocket=True),
+    ):
+        with pytest.raises(HandshakeError) as caught:
+            DEFAULTS.choose_subprotocol(stranger, offered)
+        assert caught.value.status == 403
 
 
 def test_a_function_may_select_the_subprotocol() -> None:
-    offering = request("/", websocket=True, Sec_WebSocket_Protocol="v1, v2, token.abc")
+    offering = request("/", websocket=True)
     asked: list[Any] = []
 
     def select(request: Request, offered: Any) -> str:
         asked.append((request, offered))
         return "v2"
 
-    assert Route("", nothing, select_subprotocol=select).choose_subprotocol(offering) == "v2"
+    route = Route("", nothing, select_subprotocol=select)
+    assert route.choose_subprotocol(offering, ["v1", "v2", "token.abc"]) == "v2"
     assert asked == [(offering, ["v1", "v2", "token.abc"])]
 
 

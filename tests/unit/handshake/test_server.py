@@ -343,6 +343,64 @@ def test_respond_with_an_unregistered_status() -> None:
     assert answer.startswith(b"HTTP/1.1 499 \r\n")
 
 
+def test_respond_refuses_a_body_that_its_fields_contradict() -> None:
+    for fields in (
+        [("Content-Length", "4")],
+        [("Content-Length", "6")],
+        [("Content-Length", "05")],
+        [("Content-Length", "5"), ("content-length", "5")],
+        [("Transfer-Encoding", "chunked")],
+    ):
+        handshake, _ = receive(head("GET / HTTP/1.1", ("Host", "a")))
+        with pytest.raises(UsageError):
+            handshake.respond(Response(headers=Headers(fields), body=b"Hello"))
+        # Nothing was sent: another answer may still go out.
+        assert handshake.respond(Response()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_respond_keeps_the_length_of_what_is_not_sent() -> None:
+    length = Headers([("Content-Length", "5")])
+    handshake, _ = receive(head("HEAD / HTTP/1.1", ("Host", "a")))
+    assert b"\r\nContent-Length: 5\r\n" in handshake.respond(Response(200, length))
+    handshake, _ = receive(head("GET / HTTP/1.1", ("Host", "a")))
+    assert b"\r\nContent-Length: 5\r\n" in handshake.respond(Response(304, length))
+    handshake, _ = receive(head("GET / HTTP/1.1", ("Host", "a")))
+    answer = handshake.respond(Response(200, length, b"Hello"))
+    assert answer.count(b"Content-Length") == 1
+    assert answer.endswith(b"\r\n\r\nHello")
+
+
+def test_accept_takes_what_validate_found() -> None:
+    handshake, request = receive(opening(sec_websocket_protocol="a, b"))
+    offer = validate(request)
+    assert offer.subprotocols == ["a", "b"]
+    answer, _ = handshake.accept(subprotocol="b", offer=offer)
+    assert b"\r\nSec-WebSocket-Protocol: b\r\n" in answer
+    # What was looked up does not stay in memory; it can be looked up again.
+    assert request.headers["Host"] == "example.com"
+
+
+def test_d4_no_message_repeats_what_was_sent() -> None:
+    for data in (
+        head("GET / HTTP/1.1", ("Host", "a"), ("Coo kie", "SECRET")),
+        head("GET / HTTP/1.1", ("Host", "a"), ("Cookie\xff", "SECRET")),
+        head("GET /\xff?token=SECRET HTTP/1.1", ("Host", "a")),
+        head("POST / HTTP/1.1", ("Host", "a"), ("Content-Length", "SECRET")),
+        head("POST / HTTP/1.1", ("Host", "a"), ("Transfer-Encoding", "SECRET")),
+        head("POST / HTTP/1.1", ("Host", "a"), ("Expect", "SECRET")),
+        head("POST / HTTP/1.1", ("Host", "a"), ("Transfer-Encoding", "chunked")) + b"SECRET\r\n",
+        head("GET / HTTP/1.1", ("Host", "SECRET@a")),
+        head("GET / SECRET/1.1", ("Host", "a")),
+    ):
+        with pytest.raises(HandshakeError) as caught:
+            feed([data])
+        assert "SECRET" not in str(caught.value)
+    for name in ("upgrade", "connection", "sec_websocket_key", "sec_websocket_version"):
+        with pytest.raises(HandshakeError) as caught:
+            validate(receive(opening(**{name: "SECRET"}))[1])
+        assert "SECRET" not in str(caught.value)
+
+
 def test_respond_before_a_request_was_read() -> None:
     answer, body = respond(b"GET / HTTP", Response.text("too slow", 408))
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
@@ -414,10 +472,10 @@ def test_upgrade_request_has_no_body() -> None:
     assert refused(opening(content_length="5") + b"Hello") == 400
     assert refused(opening(transfer_encoding="chunked") + b"0\r\n\r\n") == 400
     _, request = receive(opening(content_length="0"))
-    assert validate(request) == NONCE.encode()
+    assert validate(request).key == NONCE.encode()
 
 
 def test_validate_and_offered_subprotocols_judge_a_request() -> None:
     _, request = receive(opening(sec_websocket_protocol=["a, b", "c"]))
-    assert validate(request) == NONCE.encode()
+    assert validate(request).key == NONCE.encode()
     assert offered_subprotocols(request) == ["a", "b", "c"]
