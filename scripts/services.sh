@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Python packages: from Debian Chromium with its driver, Node,
-# libwebsockets' test server and two proxies; from npm the package `ws`. Where that is not possible,
-# says so and lets the tests decide: they skip, or fail when CI=true (tests/conftest.py).
+# libwebsockets' test server and two proxies; from npm `ws` and AsyncAPI's schemas. Where that is
+# not possible, says so and lets the tests decide: they skip, or fail when CI=true (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -28,8 +28,9 @@ install_missing() {
 if [ ${#missing[@]} -gt 0 ] && ! install_missing; then
     echo "Could not install ${missing[*]}: the tests that need them cannot run." >&2
 fi
-if [ ! -d .node/node_modules/ws ] && command -v npm >/dev/null; then
-    npm install --silent --no-fund --no-audit --prefix .node ws@8 >/dev/null ||
-        echo "Could not install ws from npm: the tests that need it cannot run." >&2
+if command -v npm >/dev/null &&
+    { [ ! -d .node/node_modules/ws ] || [ ! -d .node/node_modules/@asyncapi/specs ]; }; then
+    npm install --silent --no-fund --no-audit --prefix .node ws@8 @asyncapi/specs@6 >/dev/null ||
+        echo "Could not install packages from npm: the tests that need them cannot run." >&2
 fi
 exit 0

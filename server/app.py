@@ -20,6 +20,7 @@ from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, Web
 
 from . import protocol
 from .api import Admin, Logins
+from .asyncapi import document
 from .auth import SUBPROTOCOL, open_authority
 from .chat import Chat
 from .config import Config, ConfigError
@@ -242,6 +243,7 @@ class App:
         pages.report("/healthz", lambda: {"status": "ok"})
         pages.report("/api/stats", self._stats)
         pages.add("GET", "/readyz", self._ready)
+        pages.add("GET", "/asyncapi.json", self._describe)
         pages.add("GET", "/metrics", self._show_metrics)
         Logins(self._gate.authority, self._gate, cookies=self._config.cookies).add_to(pages)
         Admin(self._gate, self._stats, self.drain).add_to(pages)
@@ -279,6 +281,16 @@ class App:
         if self._engine.fault is not None:
             return answer_json({"status": "unavailable", "reason": self._engine.fault}, 503)
         return answer_json({"status": "ready"})
+
+    def _describe(self, request: Request) -> Response:
+        return answer_json(
+            document(
+                self._chat.answer_types,
+                host=request.headers.get("Host") or "localhost",
+                path=PATH,
+                secure=bool(self._config.tls_certificate),
+            )
+        )
 
     def _show_metrics(self, request: Request) -> Response:
         token = self._config.metrics_token

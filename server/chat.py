@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import msgspec
 
@@ -111,6 +111,12 @@ class Chat:
     def room_list(self) -> list[protocol.RoomInfo]:
         """Returns all rooms with their sizes."""
         return self.conversation.room_list()
+
+    @property
+    def answer_types(self) -> dict[type[protocol.Command], type[protocol.Ack]]:
+        """Which answer each command gets."""
+        answers = {type: get_type_hints(do)["return"] for type, do in self._commands.items()}
+        return {protocol.Hello: protocol.HelloAck} | answers
 
     async def receive(self, session: Session, message: str | bytes) -> None:
         """Carries out a command and answers it, once."""

@@ -43,6 +43,11 @@ def _node_ws() -> bool:
     return shutil.which("node") is not None and package.is_dir()
 
 
+def _asyncapi() -> bool:
+    package = Path(__file__).parents[1] / ".node" / "node_modules" / "@asyncapi" / "specs"
+    return package.is_dir()
+
+
 def _libwebsockets() -> bool:
     return shutil.which("libwebsockets-test-server") is not None
 
@@ -59,6 +64,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
         "needs Node and its ws: apt-get install nodejs npm; npm i --prefix .node ws",
     ),
     "proxies": (_proxies, "needs apt-get install tinyproxy microsocks"),
+    "asyncapi": (_asyncapi, "needs AsyncAPI's schemas: npm i --prefix .node @asyncapi/specs"),
     "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }
 

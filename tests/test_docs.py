@@ -9,6 +9,9 @@ from __future__ import annotations
 import doctest
 import http.client
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +93,29 @@ def test_tutorial_shows_what_its_client_prints(examples: Examples) -> None:
 def test_tutorial_shows_what_its_servers_print(examples: Examples, name: str) -> None:
     with background(examples.folder / name) as first_line:
         assert f"$ python examples/{name}\n{first_line}" in on_port(TUTORIAL, examples.port)
+
+
+def test_a_client_outlives_a_restart_of_the_server(examples: Examples) -> None:
+    page = (DOCS / "howto" / "reconnect.md").read_text("utf-8")
+    shown = re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    lines = shown[1].splitlines(keepends=True)
+    with subprocess.Popen(
+        [sys.executable, "-X", "dev", str(examples.folder / "reconnecting_client.py")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stdout is not None
+        try:
+            with background(examples.folder / "echo_server.py"):
+                assert client.stdout.readline() == lines[0]
+            assert client.stdout.readline() == lines[1]
+            with background(examples.folder / "echo_server.py"):
+                assert client.stdout.readline() == lines[2]
+        finally:
+            client.send_signal(signal.SIGINT)
+        assert client.communicate()[1] == ""
 
 
 def test_what_one_browser_sends_all_browsers_show(examples: Examples) -> None:

@@ -23,7 +23,6 @@ from rfc6455.handshake import ClientHandshake
 from rfc6455.uri import parse_uri
 
 from ..oracles import digest, pieces, require, retained, unquoted
-from .request_head import H11_LIMIT
 
 LIMITS = Limits(
     max_request_line_size=128,
@@ -111,6 +110,10 @@ def seeds() -> dict[str, bytes]:
         "tls": b"\x15\x03\x01\x00\x02\x02\x46",
         "http-0.9": b"<html>Hello</html>\n",
     }
+
+
+H11_LIMIT = "Receive buffer too long"
+"""h11's limit for what surrounds chunks: it counts what is there when it asks for more."""
 
 
 class Verdict(NamedTuple):

@@ -6,10 +6,13 @@ For every text:
 - Host and resource name hold nothing that could end a line or a word of the request; the port is
   one.
 - Written as a URI again, the parts are read as the same parts.
-- A request to that URI is one request to our own server, for that resource, from that host.
+- A request to that URI is one request to our own server, for that resource, from that host, with
+  the credentials of the URI and nothing else. It is refused only where they cannot be sent.
 """
 
 from __future__ import annotations
+
+import base64
 
 from rfc6455 import Limits, UsageError
 from rfc6455.handshake import ClientHandshake, ServerHandshake
@@ -22,6 +25,11 @@ NO_LIMITS = Limits(
     max_request_line_size=None, max_header_line_size=None, max_head_size=None, max_headers=None
 )
 
+FIELDS = [
+    *("Host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"),
+    "User-Agent",
+]
+
 
 def seeds() -> dict[str, bytes]:
     """Returns URIs, and what is nearly one."""
@@ -33,6 +41,9 @@ def seeds() -> dict[str, bytes]:
         "ipv4": "ws://127.0.0.1:8765?x",
         "userinfo": "ws://user:p%40ss@localhost/path",
         "userinfo-empty": "ws://:@localhost",
+        "userinfo-colon": "ws://us%3aer:p@localhost",
+        "userinfo-lines": "ws://user:p%0d%0aX: y@localhost",
+        "userinfo-any": "ws://us%ffer:%e2%82%ac@localhost",
         "fragment": "ws://example.com/#fragment",
         "escaped-fragment": "ws://example.com/%23fragment?%",
         "http": "http://example.com/",
@@ -83,10 +94,20 @@ def check(data: bytes) -> None:
 
 
 def _check_request(uri: WebSocketURI) -> None:
+    client, _ = outcome(ClientHandshake, uri, documented=UsageError)
+    if client is None:
+        require(uri.user is not None, "refused, though it has no credentials", uri)
+        return
     server = ServerHandshake(NO_LIMITS)
-    request = server.receive_data(ClientHandshake(uri).request_data())
+    request = server.receive_data(client.request_data())
     assert request is not None
     require(request.target == uri.resource_name, "another resource is asked for", request)
     require(request.headers.get_all("Host") == [uri.host_header], "another host", request)
-    require(len(request.headers) == 5 and not server.trailing_data, "more than asked for", request)
+    names = [name for name, _ in request.headers]
+    expected = FIELDS if uri.user is None else [*FIELDS, "Authorization"]
+    require(names == expected and not server.trailing_data, "more than asked for", request, names)
+    if uri.user is not None:
+        pair = f"{uri.user}:{uri.password or ''}".encode()
+        sent = base64.b64decode(request.headers["Authorization"].removeprefix("Basic "))
+        require(sent == pair, "other credentials", sent, pair)
     server.accept()

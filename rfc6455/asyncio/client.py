@@ -29,10 +29,11 @@ from ..proxy import parse_proxy
 from ..redirect import MAX_REDIRECTS, Destination, refusal
 from ..uri import WebSocketURI, parse_uri
 from ..version import USER_AGENT
+from ..way import default_context
 from .connection import WebSocket
 from .dialing import turn
 from .opening import Opening
-from .route import Route, default_context
+from .route import Route
 
 __all__ = ["connect", "unix_connect"]
 

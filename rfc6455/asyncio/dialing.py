@@ -8,31 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-__all__ = ["Address", "open_socket", "open_unix_socket", "resolve", "turn"]
+from ..way import Address, Place, interleave
 
-Place: TypeAlias = tuple[str, int]
-"""A host, by its IP address or by its name, and a port."""
-
-
-class Address(NamedTuple):
-    """Where a socket can be connected to."""
-
-    family: int
-    sockaddr: Any
-
-    @property
-    def place(self) -> Place:
-        """The IP address and the port."""
-        host, port, *_ = self.sockaddr
-        return host, port
+__all__ = ["open_socket", "open_unix_socket", "resolve", "turn"]
 
 
 async def resolve(host: str, port: int) -> list[Address]:
@@ -94,7 +79,7 @@ async def open_socket(
         OSError: of the first attempt; those of the others are noted in it.
     """
     local = [] if local_addr is None else await resolve(*local_addr)
-    waiting = deque(_interleave(addresses))
+    waiting = deque(interleave(addresses))
     if len(waiting) == 1:
         return await _connect(waiting[0], local)
     attempts: set[asyncio.Task[socket.socket]] = set()
@@ -122,16 +107,6 @@ async def open_socket(
     for other in others:
         first.add_note(f"and: {other}")
     raise first
-
-
-def _interleave(addresses: Sequence[Address]) -> list[Address]:
-    # RFC 8305 §4: "the first address family in the list should be followed by an address of the
-    # other address family".
-    families: dict[int, list[Address]] = {}
-    for address in addresses:
-        families.setdefault(address.family, []).append(address)
-    rounds = itertools.zip_longest(*families.values())
-    return [address for addresses in rounds for address in addresses if address is not None]
 
 
 async def _connect(address: Address, local: Sequence[Address]) -> socket.socket:

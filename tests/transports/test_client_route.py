@@ -29,7 +29,8 @@ from rfc6455 import (
     unix_connect,
 )
 from rfc6455.asyncio import dialing
-from rfc6455.asyncio.dialing import Address, open_socket, resolve
+from rfc6455.asyncio.dialing import open_socket, resolve
+from rfc6455.way import Address, interleave
 from tests.hazards.test_sockets_lifecycle import at_every_step, cancel_after, descriptors
 
 from .conftest import TLS
@@ -244,7 +245,7 @@ async def test_when_all_fail_the_first_error_is_raised_and_the_others_are_told()
 
 def test_families_take_turns() -> None:
     addresses = [at(1, "::1"), at(2, "::1"), at(3, "::1"), at(4), at(5)]
-    ports = [address.place[1] for address in dialing._interleave(addresses)]
+    ports = [address.place[1] for address in interleave(addresses)]
     assert ports == [1, 4, 2, 5, 3]
 
 
