@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve test test-pure format lint imports types coverage conformance autobahn autobahn-quick
-.PHONY: mutation fuzz bench docs check
+.PHONY: mutation fuzz bench bench-quick docs check
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -55,8 +55,11 @@ mutation: .venv/.installed-dev ## Change the core in small ways; list what no te
 fuzz: .venv/.installed-fuzz ## Fuzz each boundary of the core, for SECONDS each (default 60).
 	@$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)
 
-bench: .venv/.installed-bench ## Measure the codecs, ours beside the peers'.
-	@$(BIN)/python -m bench.codec $(ARGS)
+bench: .venv/.installed-bench ## Measure everything, ours beside the peers' (over an hour; ARGS=--list tells the parts).
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-quick: .venv/.installed-bench ## A glance at every benchmark, in about two minutes.
+	@$(BIN)/python -m bench --quick $(ARGS)
 
 docs: .venv/.installed-docs ## Build the documentation into docs/_build/html; warnings are errors.
 	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html

@@ -25,13 +25,23 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from rfc6455 import Connection, Role, codec, implementation
 from rfc6455.frames import Opcode, encode
 from rfc6455.parser import Decoder
 
-from .harness import environment, headline, interleave, median_rate, print_table, write_results
+from .harness import (
+    RESULTS,
+    environment,
+    headline,
+    interleave,
+    median_rate,
+    print_table,
+    size_name,
+    write_results,
+)
 
 SIZES: Final = (8, 128, 1024, 16 * 1024, 64 * 1024)
 """Bytes of a message."""
@@ -335,7 +345,7 @@ def table(direction: str, results: list[dict[str, Any]]) -> None:
     rates, ratios = list(results[0]["rates"]), list(results[0]["ratios"])
     rows = [
         [
-            f"{_bytes(result['size'])}, {result['shape']}",
+            f"{size_name(result['size'])}, {result['shape']}",
             *(f"{result['rates'][name] / 1000:.1f}" for name in rates),
             *(f"{result['ratios'][name]:.2f}" for name in ratios),
         ]
@@ -347,17 +357,16 @@ def table(direction: str, results: list[dict[str, Any]]) -> None:
     )
 
 
-def _bytes(size: int) -> str:
-    return f"{size} B" if size < 1024 else f"{size // 1024} KiB"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.codec", description="Measure codecs.")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="BYTES")
     parser.add_argument("--rounds", type=int, default=9, help="runs of each codec (default: 9)")
     parser.add_argument("--quick", action="store_true", help="128-byte messages, five rounds")
-    parser.add_argument("--json", action="store_true", help="write bench/results/codec-*.json")
+    parser.add_argument("--json", action="store_true", help="write codec-*.json")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="FOLDER", help="(default: bench/results)"
+    )
     parser.add_argument("--require", type=float, metavar="RATIO", help="to websockets, at 128 B")
     options = parser.parse_args(arguments)
     sizes, rounds = ((128,), 5) if options.quick else (options.sizes, options.rounds)
@@ -373,7 +382,8 @@ def main(arguments: list[str] | None = None) -> int:
         table(direction, rows)
         results += rows
     if options.json:
-        print(f"\nwritten to {write_results(f'codec-{implementation}', facts, results)}")
+        path = write_results(f"codec-{implementation}", facts, results, folder=options.results)
+        print(f"\nwritten to {path}")
     if options.require is not None:
         return _require(options.require, results)
     return 0

@@ -16,23 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from .harness import RESULTS, environment, headline, print_table, write_results
+from .harness import QUICK_RESULTS, RESULTS, environment, headline, print_table, write_results
 from .peers import DISTRIBUTIONS, SERVERS, Server, choose, versions
 from .processes import BuildError, Process, build, cores, start_server
 from .rounds import Load, Row, in_rounds, ratio
 
-__all__ = ["Candidate", "Cell", "Comparison", "launch", "option_parser", "prepare", "size_name"]
+__all__ = ["Candidate", "Cell", "Comparison", "launch", "option_parser", "prepare"]
 
 REFERENCES: Final = ("websockets", "picows.websockets", "picows", "raw-uvloop")
-QUICK_RESULTS: Final = RESULTS / "quick"
-
-
-def size_name(size: int) -> str:
-    """Returns a size in bytes as people write it."""
-    for unit, bytes_ in (("MiB", 1024 * 1024), ("KiB", 1024)):
-        if size >= bytes_ and size % bytes_ == 0:
-            return f"{size // bytes_} {unit}"
-    return f"{size} B"
 
 
 def positive(text: str) -> int:
@@ -66,15 +57,17 @@ def option_parser(
         description: in its help.
         candidates: names that ``--only`` knows.
         rounds: by default; three in a quick run.
-        seconds: of each measurement, by default; 0.4 in a quick run.
+        seconds: of each measurement, by default; 0.3 in a quick run.
     """
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)
     parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(candidates))
     parser.add_argument("--rounds", type=positive, help=f"(default: {rounds}; quick: 3)")
     parser.add_argument(
-        "--seconds", type=duration, help=f"of each measurement (default: {seconds}; quick: 0.4)"
+        "--seconds", type=duration, help=f"of each measurement (default: {seconds}; quick: 0.3)"
     )
-    parser.add_argument("--warmup", type=duration, default=0.25, help="seconds (default: 0.25)")
+    parser.add_argument(
+        "--warmup", type=duration, help="seconds before each (default: 0.25; quick: 0.1)"
+    )
     parser.add_argument("--quick", action="store_true", help="few candidates, few cells")
     parser.add_argument("--json", action="store_true", help=f"write {name}.json")
     parser.add_argument(
@@ -96,7 +89,9 @@ def prepare(parser: argparse.ArgumentParser, arguments: list[str] | None) -> arg
     if options.rounds is None:
         options.rounds = 3 if options.quick else options.usual_rounds
     if options.seconds is None:
-        options.seconds = 0.4 if options.quick else options.usual_seconds
+        options.seconds = 0.3 if options.quick else options.usual_seconds
+    if options.warmup is None:
+        options.warmup = 0.1 if options.quick else 0.25
     if options.results is None:
         options.results = QUICK_RESULTS if options.quick else RESULTS
     try:
@@ -133,10 +128,20 @@ def candidates(
     *,
     workload: str = "echo",
     among: Iterable[Server] = SERVERS,
+    quick: Sequence[str] | None = None,
 ) -> list[Candidate]:
-    """Returns the servers that are asked for, as candidates without compression."""
+    """Returns the servers that are asked for, as candidates without compression.
+
+    Args:
+        parser: complains of names that do not exist.
+        options: of the command line.
+        workload: echo or broadcast.
+        among: those that serve it.
+        quick: names for a quick run, if fewer than usual.
+    """
+    wanted = options.only or (quick if options.quick else None)
     try:
-        servers = choose(options.only, quick=options.quick, among=among)
+        servers = choose(wanted, quick=options.quick, among=among)
     except ValueError as error:
         parser.error(str(error))
     return [Candidate(server.name, server, workload) for server in servers]

@@ -21,8 +21,8 @@ from .comparison import (
     option_parser,
     positive,
     prepare,
-    size_name,
 )
+from .harness import size_name
 from .peers import SERVERS, names
 from .rounds import Load
 

@@ -15,7 +15,8 @@ import itertools
 import sys
 from typing import Final
 
-from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare, size_name
+from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare
+from .harness import size_name
 from .peers import names
 from .rounds import Load
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IN_FLIGHT: Final = 4096
 INTERVAL_US: Final = 1000
+QUICK_SERVERS: Final = ("rfc6455", "picows.websockets", "websockets", "c-ws")
 
 
 def comes_first(core: int | None) -> None:
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     comparison = Comparison(options)
     lines = []
-    for candidate in candidates(parser, options):
+    for candidate in candidates(parser, options, quick=QUICK_SERVERS):
         with launch(candidate, options.server_core) as server:
             found = in_rounds(
                 {

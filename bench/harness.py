@@ -16,7 +16,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,10 +25,21 @@ from typing import Any, Final
 
 import rfc6455
 
-__all__ = ["environment", "headline", "interleave", "print_table", "write_results"]
+__all__ = [
+    "commit",
+    "environment",
+    "headline",
+    "interleave",
+    "markdown_table",
+    "median_rate",
+    "print_table",
+    "size_name",
+    "write_results",
+]
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "bench" / "results"
+QUICK_RESULTS: Final = RESULTS / "quick"
 
 
 def interleave(
@@ -72,7 +82,7 @@ def environment(packages: Iterable[str]) -> dict[str, Any]:
     """Returns what a reader has to know of the machine and the versions to judge a figure."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
+        "commit": commit(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "cpu": _cpu(),
@@ -89,7 +99,9 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Returns the commit, marked where the library differs from it."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", *arguments], cwd=ROOT, capture_output=True, check=True, text=True
@@ -121,19 +133,31 @@ def headline(facts: Mapping[str, Any]) -> str:
     )
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints a Markdown table: the first column to the left, figures to the right."""
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a Markdown table: the first column to the left, figures to the right."""
     table = [list(columns), *map(list, rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
-    print(f"\n{title}\n")
-    for number, row in enumerate(table):
+    lines = []
+    for row in table:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        print(f"| {' | '.join(cells)} |")
-        if number == 0:
-            rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-            print(f"| {' | '.join(rules)} |")
-    sys.stdout.flush()
+        lines.append(f"| {' | '.join(cells)} |")
+    rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines.insert(1, f"| {' | '.join(rules)} |")
+    return "\n".join(lines)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints `markdown_table` below a title."""
+    print(f"\n{title}\n\n{markdown_table(columns, rows)}", flush=True)
+
+
+def size_name(size: int) -> str:
+    """Returns a size in bytes as people write it."""
+    for unit, bytes_ in (("MiB", 1024 * 1024), ("KiB", 1024)):
+        if size >= bytes_ and size % bytes_ == 0:
+            return f"{size // bytes_} {unit}"
+    return f"{size} B"
 
 
 def write_results(

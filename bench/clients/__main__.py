@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from ..comparison import Comparison, option_parser, prepare, print_rows, size_name
-from ..harness import ROOT
+from ..comparison import Comparison, option_parser, prepare, print_rows
+from ..harness import ROOT, size_name
 from ..peers import SERVERS
 from ..processes import Process, pinned, python, start_server
 from ..rounds import PATIENCE, Load, Sample, in_rounds
