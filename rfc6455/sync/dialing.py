@@ -1,116 +1,197 @@
-"""Opening TCP to a host that may have several addresses (RFC 8305, "Happy Eyeballs").
+"""TCP for a client: from a name to a connected socket.
 
-What lives here: attempts that overlap, so that an address that does not answer costs a quarter of a
-second and not a timeout. This file does not know what the connection is for.
+What lives here: looking names up, waiting for a turn at an address (RFC 6455 §4.1), happy eyeballs
+(RFC 8305), TLS, and Unix domain sockets, all within one time limit. This file does not know what
+travels over a socket.
 """
 
 from __future__ import annotations
 
-import errno
-import itertools
+import contextlib
 import os
 import selectors
 import socket
+import ssl
+import threading
 import time
-from contextlib import suppress
-from typing import Any, Final
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, cast
+from weakref import WeakValueDictionary
 
-__all__ = ["dial"]
+from ..way import Address, Place, interleave
+from .nested import NestedTLS
 
-STAGGER: Final = 0.25
-"""Seconds between attempts: RFC 8305 §5 calls it the Connection Attempt Delay."""
+__all__ = ["open_socket", "open_unix_socket", "remaining", "resolve", "start_tls", "turn"]
 
 
-def dial(host: str, port: int, deadline: float | None) -> socket.socket:
-    """Connects to a host. The first of its addresses that answers is taken.
-
-    Looking up its name cannot be interrupted by ``deadline``.
-
-    Args:
-        host: a name or an address.
-        port: its port.
-        deadline: a time of `time.monotonic`.
+def remaining(deadline: float | None) -> float | None:
+    """Returns the seconds up to ``deadline``, a time of `time.monotonic`.
 
     Raises:
-        OSError: no address could be reached; it is the error of the first.
-        TimeoutError: none answered before the deadline.
+        TimeoutError: there are none.
     """
-    addresses = _alternate(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    attempts: dict[socket.socket, Any] = {}
-    errors: list[OSError] = []
-    try:
-        with selectors.DefaultSelector() as selector:
-            while addresses or attempts:
-                if addresses:
-                    _start(selector, attempts, errors, addresses.pop(0))
-                next_attempt = time.monotonic() + STAGGER
-                while attempts:
-                    winner = _wait(
-                        selector, attempts, errors, next_attempt if addresses else None, deadline
-                    )
-                    if winner is not None:
-                        return winner
-                    if addresses and (errors or time.monotonic() >= next_attempt):
-                        break
-        raise errors[0] if errors else OSError(errno.EADDRNOTAVAIL, f"no address of {host!r}")
-    finally:
-        for sock in attempts:
-            sock.close()
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the connection was not opened in time")
+    return left
 
 
-def _alternate(addresses: list[Any]) -> list[Any]:
-    """RFC 8305 §4: address families take turns; the resolver's first choice begins."""
-    first = [a for a in addresses if a[0] == addresses[0][0]]
-    others = [a for a in addresses if a[0] != addresses[0][0]]
-    pairs = itertools.zip_longest(first, others)
-    return [address for pair in pairs for address in pair if address is not None]
+def resolve(host: str, port: int) -> list[Address]:
+    """Looks a name up. Nothing can interrupt that.
+
+    Raises:
+        OSError: it has no address.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
-def _start(
-    selector: selectors.BaseSelector,
-    attempts: dict[socket.socket, Any],
-    errors: list[OSError],
-    address: Any,
-) -> None:
-    family, kind, protocol, _, where = address
-    try:
-        sock = socket.socket(family, kind, protocol)
-    except OSError as error:
-        errors.append(error)
-        return
-    attempts[sock] = where
-    sock.setblocking(False)
-    try:
-        with suppress(BlockingIOError):
-            sock.connect(where)
-    except OSError as error:
-        errors.append(error)
-        del attempts[sock]
-        sock.close()
-    else:
-        selector.register(sock, selectors.EVENT_WRITE)
+# Turns
+
+_locks: Final[WeakValueDictionary[Place, threading.Lock]] = WeakValueDictionary()
+_guard: Final = threading.Lock()
 
 
-def _wait(
-    selector: selectors.BaseSelector,
-    attempts: dict[socket.socket, Any],
-    errors: list[OSError],
-    next_attempt: float | None,
+@contextlib.contextmanager
+def turn(places: Iterable[Place], deadline: float | None) -> Iterator[None]:
+    """Waits until no other thread is connecting to any of the places.
+
+    Raises:
+        TimeoutError: one was, up to the deadline.
+    """
+    # RFC 6455 §4.1: "If multiple connections to the same IP address are attempted simultaneously,
+    # the client MUST serialize them so that there is no more than one connection at a time running
+    # through the following steps."
+    with contextlib.ExitStack() as stack:
+        # All take them in the same order: nobody waits for somebody who waits for them.
+        for place in sorted(set(places)):
+            with _guard:
+                lock = _locks.setdefault(place, threading.Lock())
+            left = remaining(deadline)
+            if not lock.acquire(timeout=-1 if left is None else left):
+                raise TimeoutError("other connections to the same address were being opened")
+            stack.callback(lock.release)
+        yield
+
+
+# Happy eyeballs
+
+
+def open_socket(
+    addresses: Sequence[Address],
     deadline: float | None,
-) -> socket.socket | None:
-    """Waits for an attempt to succeed, until the next may begin."""
-    now = time.monotonic()
-    if deadline is not None and now >= deadline:
-        raise TimeoutError("the server could not be reached in time")
-    until = min((t for t in (next_attempt, deadline) if t is not None), default=None)
-    for key, _ in selector.select(None if until is None else max(until - now, 0)):
-        sock = key.fileobj
-        assert isinstance(sock, socket.socket)
-        selector.unregister(sock)
-        where = attempts.pop(sock)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not code:
-            return sock
-        errors.append(OSError(code, f"cannot connect to {where[:2]}: {os.strerror(code)}"))
+    *,
+    local_addr: Place | None = None,
+    delay: float | None = 0.25,
+) -> socket.socket:
+    """Connects to one of several addresses of a host.
+
+    Args:
+        addresses: in the order in which they are tried, except that families take turns.
+        deadline: a time of `time.monotonic`.
+        local_addr: where to connect from.
+        delay: how long an attempt is alone before the next one starts, in seconds; None lets each
+            fail first.
+
+    Raises:
+        OSError: of the first attempt; those of the others are noted in it.
+        TimeoutError: none had come to an end at the deadline.
+    """
+    local = [] if local_addr is None else resolve(*local_addr)
+    waiting = deque(interleave(addresses))
+    errors: list[OSError] = []
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as attempts:
+        while waiting or len(selector.get_map()):
+            if waiting:
+                address = waiting.popleft()
+                try:
+                    sock = attempts.enter_context(_attempt(address, local))
+                except OSError as error:
+                    errors.append(error)
+                    continue
+                selector.register(sock, selectors.EVENT_WRITE, address)
+            patience = remaining(deadline)
+            if waiting and delay is not None:
+                patience = delay if patience is None else min(patience, delay)
+            for key, _ in selector.select(patience):
+                sock = cast("socket.socket", key.fileobj)
+                selector.unregister(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    # The others are closed; this one is the caller's from here on.
+                    return socket.socket(fileno=sock.detach())
+                errors.append(OSError(code, f"{os.strerror(code)}: {key.data.place}"))
+    first, *others = errors
+    for other in others:
+        first.add_note(f"and: {other}")
+    raise first
+
+
+def _attempt(address: Address, local: Sequence[Address]) -> socket.socket:
+    """Starts to connect."""
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local:
+            sources = [source for source in local if source.family == address.family]
+            if not sources:
+                raise OSError(f"no local address from which to connect to {address.place[0]}")
+            sock.bind(sources[0].sockaddr)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address.sockaddr)
+    except BaseException:
         sock.close()
-    return None
+        raise
+    return sock
+
+
+# Unix domain sockets
+
+
+def open_unix_socket(path: str | os.PathLike[str], deadline: float | None) -> socket.socket:
+    """Connects to a Unix domain socket."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Where the server's backlog is full it waits for its turn.
+        sock.settimeout(remaining(deadline))
+        sock.connect(os.fspath(path))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+# TLS
+
+
+def start_tls(
+    sock: socket.socket, context: ssl.SSLContext, server_hostname: str, deadline: float | None
+) -> socket.socket:
+    """Runs the handshake of TLS. The socket is closed when it fails.
+
+    Raises:
+        ssl.SSLError: it failed, for instance because the certificate is not valid.
+        TimeoutError: it was not done before the deadline.
+    """
+    try:
+        # For all of the handshake, not for each read: a peer that drips wins no time.
+        sock.settimeout(remaining(deadline))
+        if isinstance(sock, ssl.SSLSocket):
+            nested = NestedTLS(sock, context, server_hostname)
+            nested.do_handshake()
+            return nested  # type: ignore[return-value]
+        secure = context.wrap_socket(
+            sock, server_hostname=server_hostname, do_handshake_on_connect=False
+        )
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        secure.do_handshake()
+    except BaseException:
+        secure.close()
+        raise
+    return secure

@@ -16,14 +16,30 @@ import socket
 import ssl
 import time
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-__all__ = ["Stream"]
+from ..http import Response
+from .nested import NestedTLS
+
+__all__ = ["READ", "WRITE", "Stream"]
 
 READ_SIZE: Final = 1048576
 """Bytes of a read at most; over TLS the record of at most 16 KiB always comes whole."""
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Exchange(Protocol):
+    """What `ClientHandshake` and `Tunnel` have in common."""
+
+    def request_data(self) -> bytes:
+        """Returns the bytes of the request."""
+
+    def receive_data(self, data: bytes) -> Response | None:
+        """Takes what a read brought; returns the answer when it has come."""
+
+    def receive_eof(self) -> Response | None:
+        """Takes the end of TCP."""
 
 
 class Stream:
@@ -56,7 +72,7 @@ class Stream:
             # Small messages leave at once; what belongs together is written together anyway.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
-        self.is_tls = isinstance(sock, ssl.SSLSocket)
+        self.is_tls = isinstance(sock, ssl.SSLSocket | NestedTLS)
         self.local_address: Any = sock.getsockname()
         self.remote_address: Any = sock.getpeername()
         self._read_needs = READ
@@ -153,10 +169,19 @@ class Stream:
             if not size:
                 self._wait_before(deadline, read=False)
 
+    def exchange(self, exchange: Exchange, deadline: float | None) -> Response:
+        """Sends a request and waits for the answer, for a single thread. Raises as they do."""
+        self.write_before(deadline, exchange.request_data())
+        response: Response | None = None
+        while response is None:
+            data = self.read_before(deadline)
+            response = exchange.receive_data(data) if data else exchange.receive_eof()
+        return response
+
     def _wait_before(self, deadline: float | None, *, read: bool) -> None:
         timeout = None if deadline is None else deadline - time.monotonic()
         if timeout is not None and timeout <= 0:
-            raise TimeoutError
+            raise TimeoutError("the peer did not answer in time")
         self.wait(read, not read, timeout)
 
     def end(self) -> None:
@@ -172,7 +197,7 @@ class Stream:
                 self.sock.unwrap()  # type: ignore[attr-defined]
         with suppress(OSError):
             # SSLSocket.shutdown would go on in plain text.
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(getattr(self.sock, "outer", self.sock), socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Gives the descriptor back; nobody may be waiting for it."""

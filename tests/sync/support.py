@@ -7,19 +7,20 @@ what any test proves.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from rfc6455 import Close, Connection, Limits, Role
 from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode, decode
 from rfc6455.sync import Server, WebSocket, connection, serve
-from rfc6455.sync.attendant import attendant
 from rfc6455.sync.stream import Stream
 from tests.transports.conftest import TLS
 from tests.transports.support import REQUEST, accepting
@@ -31,8 +32,6 @@ T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds after which a test has failed that should have taken none."""
-
-__all__ = ["PATIENCE", "Clock", "Peer", "Task", "attendant", "pair", "serving", "uri"]
 
 
 class Task(Generic[T]):
@@ -258,3 +257,24 @@ def uri(server: Server, path: str = "/", scheme: str = "ws") -> str:
 def echo(websocket: WebSocket) -> None:
     for message in websocket:
         websocket.send(message)
+
+
+@contextlib.contextmanager
+def in_asyncio(context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Runs an asynchronous context in the event loop of another thread: a peer on asyncio."""
+    loop = asyncio.new_event_loop()
+    thread = Task(loop.run_forever)
+
+    def call(step: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(step, loop).result(PATIENCE)
+
+    try:
+        value = call(context.__aenter__())
+        try:
+            yield value
+        finally:
+            call(context.__aexit__(None, None, None))  # type: ignore[arg-type]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.result()
+        loop.close()

@@ -12,10 +12,11 @@ import pytest
 
 from rfc6455 import ConnectionClosedError, State
 from rfc6455.frames import Frame, Opcode
+from rfc6455.sync.attendant import attendant
 from rfc6455.sync.stream import READ
 from tests.transports.support import close, ping, pong, text
 
-from .support import Clock, Task, attendant, pair, until
+from .support import Clock, Task, pair, until
 
 IDLE: dict[str, Any] = {"ping_interval": 20.0, "ping_timeout": 20.0}
 
