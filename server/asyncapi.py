@@ -151,7 +151,20 @@ def _message(type: type[Event | Command]) -> dict[str, Any]:
 
 def _schemas(types: list[type[Event | Command]]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(types, ref_template=SCHEMAS)
-    return schemas
+    return {name: _without_discriminators(schema) for name, schema in schemas.items()}
+
+
+def _without_discriminators(schema: Any) -> Any:
+    """Leaves out what OpenAPI means by the word; to AsyncAPI it is something else."""
+    if isinstance(schema, list):
+        return [_without_discriminators(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_discriminators(value)
+        for key, value in schema.items()
+        if not (key == "discriminator" and isinstance(value, dict) and "mapping" in value)
+    }
 
 
 def _summary(type: type[Event | Command]) -> str:
