@@ -13,6 +13,9 @@ command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v libwebsockets-test-server >/dev/null || missing+=(libwebsockets-test-server)
 command -v tinyproxy >/dev/null || missing+=(tinyproxy)
+command -v nginx >/dev/null || missing+=(nginx-light)
+command -v haproxy >/dev/null || missing+=(haproxy)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v microsocks >/dev/null || missing+=(microsocks)
 
 install_missing() {

@@ -56,6 +56,14 @@ def _proxies() -> bool:
     return all(map(shutil.which, ("tinyproxy", "microsocks")))
 
 
+def _reverse_proxies() -> bool:
+    return all(map(shutil.which, ("nginx", "haproxy")))
+
+
+def _systemd() -> bool:
+    return shutil.which("systemd-analyze") is not None
+
+
 # marker -> (is the service there?, what to do when it is not)
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "browser": (_chromium, "needs Chromium: apt-get install chromium chromium-driver"),
@@ -64,6 +72,8 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
         "needs Node and its ws: apt-get install nodejs npm; npm i --prefix .node ws",
     ),
     "proxies": (_proxies, "needs apt-get install tinyproxy microsocks"),
+    "reverse_proxies": (_reverse_proxies, "needs apt-get install nginx-light haproxy"),
+    "systemd": (_systemd, "needs systemd-analyze: apt-get install systemd"),
     "asyncapi": (_asyncapi, "needs AsyncAPI's schemas: npm i --prefix .node @asyncapi/specs"),
     "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import signal
 import ssl
@@ -16,9 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 import rfc6455
 from server.accounts import Accounts
@@ -28,6 +25,7 @@ from server.config import Config, ConfigError
 from server.tokens import Role, Tokens, secret_key
 from tests.helpers import ROOT, async_test
 
+from .certificates import make_certificate
 from .support import Client, client, running
 
 SECRET = "a secret of more than thirty-two bytes"
@@ -377,26 +375,6 @@ async def test_sigterm_drains_the_process(event_loop: str, tmp_path: Path) -> No
 # TLS and sockets
 
 
-def make_certificate(folder: Path, serial: int) -> dict[str, Any]:
-    """Writes a certificate for localhost that signs itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), serial)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    paths = {"tls_certificate": folder / "cert.pem", "tls_key": folder / "key.pem"}
-    pem = serialization.Encoding.PEM
-    paths["tls_certificate"].write_bytes(certificate.public_bytes(pem))
-    paths["tls_key"].write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return {option: str(path) for option, path in paths.items()}
-
-
 async def shown_serial(port: int) -> int:
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -419,7 +397,7 @@ async def test_a_certificate_is_read_again(
         make_certificate(tmp_path, 2)
         app.reload()
         assert await shown_serial(app.port) == 2
-        (tmp_path / "cert.pem").write_text("no certificate")
+        (tmp_path / "tls_certificate.pem").write_text("no certificate")
         app.reload()
         assert "not everything was read again" in caplog.text
         assert await shown_serial(app.port) == 2
