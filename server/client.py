@@ -1,0 +1,589 @@
+"""A client of the chat: one connection that comes back by itself, and loses nothing.
+
+What lives here: connecting, coming back and going on where it was, and the messages that wait to be
+confirmed. This file imports nothing of the server; the two share the protocol's page alone.
+
+    async with ChatClient("ws://localhost:8765/ws", "Ann") as chat:
+        await chat.join("lobby")
+        await chat.send("lobby", "Good morning")
+        async for event in chat:
+            ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, TypeAlias
+
+import rfc6455
+
+__all__ = ["ChatClient", "ChatError", "Delivery", "Event"]
+
+Event: TypeAlias = dict[str, Any]
+"""What the server tells, as JSON has it."""
+
+RETRYABLE: Final = frozenset({"unavailable", "rate_limited", "connection_lost"})
+"""Codes of errors after which the same may be asked for again."""
+RETRY_DELAY: Final = 0.5
+UNAUTHENTICATED: Final = 4401
+FORBIDDEN: Final = 4403
+REFRESH_BEFORE: Final = 30.0
+"""Seconds before the end of a token in which another is asked for."""
+STEADY_AFTER: Final = 5.0
+"""Seconds of being connected after which delays begin anew."""
+MAX_EVENTS: Final = 1024
+"""Events that may wait for the application; then nothing more is read."""
+
+logger = logging.getLogger("rfc6455.chat.client")
+
+
+class ChatError(Exception):
+    """What was asked for cannot be done.
+
+    Attributes:
+        code: the protocol's, or ``connection_lost``, ``closed`` or ``queue_full``.
+        message: for people.
+        retry_after: seconds after which it may be asked for again, where that helps.
+    """
+
+    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
+class _Retry(Exception):
+    """The server does not want us now, and may do so later."""
+
+
+class Delivery:
+    """A message on its way. Awaiting it gives its offset in the log, or raises `ChatError`.
+
+    Attributes:
+        command: what is sent, the same each time.
+        is_done: whether it is known what became of it.
+    """
+
+    def __init__(self, command: Event) -> None:
+        self.command = command
+        self._future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # Who does not wait for it need not hear of its failure.
+        self._future.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is known what became of it."""
+        return self._future.done()
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return asyncio.shield(self._future).__await__()
+
+    def settle(self, outcome: int | ChatError) -> None:
+        """Tells what became of it."""
+        if self._future.done():
+            return
+        if isinstance(outcome, ChatError):
+            self._future.set_exception(outcome)
+        else:
+            self._future.set_result(outcome)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The messages to one receiver, of which one at a time is under way: their order stays."""
+
+    waiting: deque[Delivery] = field(default_factory=deque)
+    is_under_way: bool = False
+
+
+@dataclass(slots=True)
+class _Log:
+    """What we have of a log: a position, or nothing; and whether its events come now."""
+
+    since: Event | None = None
+    is_live: bool = False
+    entered: asyncio.Future[None] | None = None
+
+
+Handler: TypeAlias = Callable[[Event | ChatError], Awaitable[None]]
+
+
+class ChatClient:
+    """A client that stays connected while an ``async with`` block runs.
+
+    Events come by ``async for``: those of the protocol, where events from a log come each once and
+    in order; and these:
+
+    - ``connected``: with the answer to ``hello``; again each time that the connection was lost.
+    - ``entered``: a room can be heard from here on: ``room``, and ``recovered``: whether the room's
+      next event goes on where its last one was, without a gap. Its history follows as events.
+    - ``gap``: of the ``inbox`` or the ``notifications`` (``log``), something may be missing here.
+    - ``expelled``: a room could not be entered again: ``room`` and ``code``.
+    - ``disconnected``: ``reason``.
+
+    Args:
+        uri: of the server's WebSocket.
+        name: of a guest; None for who comes with a token.
+        token: gives a token, before each connection and before one ends.
+        secret: of a guest who was here before.
+        delays: makes the delays between attempts to connect, in seconds.
+        max_queued: how many messages may wait to be confirmed.
+        is_listening: whether the application takes events. While 1024 wait for it, nothing is read.
+        options: further arguments for `rfc6455.connect`.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        name: str | None = None,
+        *,
+        token: Callable[[], Awaitable[str]] | None = None,
+        secret: str | None = None,
+        delays: Callable[[], Iterator[float]] = rfc6455.backoff_delays,
+        max_queued: int = 1000,
+        is_listening: bool = True,
+        options: Event | None = None,
+    ) -> None:
+        self.name = name
+        """The name as the others see it."""
+        self.user = ""
+        """The user's id."""
+        self.secret = secret
+        """What a guest has to keep, to be the same one again."""
+        self._uri = uri
+        self._token = token
+        self._delays = delays
+        self._max_queued = max_queued
+        self._is_listening = is_listening
+        self._options = options or {}
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_EVENTS)
+        self._rooms: dict[str, _Log] = {}
+        self._inbox = _Log()
+        self._notifications = _Log()
+        self._queues: dict[tuple[str, str], _Queue] = {}
+        self._queued = 0
+        self._last_id = 0
+        self._handlers: dict[int, Handler] = {}
+        self._commands: asyncio.Queue[Event] = asyncio.Queue()
+        self._is_online = False
+        self._entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    async def __aenter__(self) -> Self:
+        """Connects, however often that takes.
+
+        Raises:
+            ChatError: the server refuses us.
+        """
+        self._task = asyncio.create_task(self._run())
+        try:
+            await asyncio.shield(self._entered)
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Iterates over events until the client has ended."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    @property
+    def is_online(self) -> bool:
+        """Whether there is a connection now."""
+        return self._is_online
+
+    def position(self, room: str) -> Event | None:
+        """Returns what we have of a room, to be given to `join` some other day."""
+        log = self._rooms.get(room)
+        return log.since if log is not None else None
+
+    # What the application asks for
+
+    async def join(self, room: str, since: Event | None = None) -> None:
+        """Enters a room, now and after each time that the connection was lost.
+
+        Args:
+            room: which one.
+            since: what we have of it: see `position`.
+
+        Raises:
+            ChatError: it cannot be entered.
+        """
+        log = self._rooms.setdefault(room, _Log(since))
+        if log.entered is None or log.entered.done():
+            log.entered = asyncio.get_running_loop().create_future()
+        if self._is_online:
+            self._enter(room, log)
+        await asyncio.shield(log.entered)
+
+    async def leave(self, room: str) -> None:
+        """Leaves a room for good.
+
+        Raises:
+            ChatError: it cannot be left.
+        """
+        await self.request("leave", room=room)
+        self._rooms.pop(room, None)
+
+    def send(self, room: str, text: str) -> Delivery:
+        """Says something in a room, as soon as there is a connection, and once.
+
+        Raises:
+            ChatError: ``queue_full``.
+        """
+        return self._deliver(("room", room), {"type": "send", "room": room, "text": text})
+
+    def send_private(self, to: str, text: str) -> Delivery:
+        """Says something to one user, as soon as there is a connection, and once.
+
+        Raises:
+            ChatError: ``queue_full``.
+        """
+        return self._deliver(("user", to), {"type": "private", "to": to, "text": text})
+
+    async def request(self, type: str, **fields: Any) -> Event:
+        """Sends any command, and returns the answer.
+
+        Raises:
+            ChatError: it is refused, or the connection is lost before the answer has come, so that
+                nobody knows whether it was carried out.
+        """
+        if not self._is_online:
+            raise ChatError("connection_lost", "there is no connection")
+        answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+        async def settle(outcome: Event | ChatError) -> None:
+            if answer.done():
+                return
+            if isinstance(outcome, ChatError):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self._post({"type": type, **fields}, settle)
+        return await answer
+
+    # The connection
+
+    async def _run(self) -> None:
+        """Connects again and again, until the server does not want us or we are stopped."""
+        delays = self._delays()
+        loop = asyncio.get_running_loop()
+        error: ChatError | None = None
+        while error is None:
+            since = loop.time()
+            try:
+                async with rfc6455.connect(self._uri, **self._options) as websocket:
+                    await self._converse(websocket)
+                    reason = "the server closed the connection"
+            except ChatError as refusal:
+                error, reason = refusal, refusal.message
+            except _Retry as refusal:
+                reason = str(refusal)
+            except rfc6455.ConnectionClosed as closed:
+                reason = str(closed)
+                if closed.code == FORBIDDEN or (closed.code == UNAUTHENTICATED and not self._token):
+                    error = ChatError("closed", reason)
+            except (rfc6455.WebSocketError, OSError, EOFError) as failure:
+                reason = str(failure)
+                if not rfc6455.is_transient(failure):
+                    error = ChatError("closed", reason)
+            was_online = self._is_online
+            await self._disconnected(reason)
+            if error is None:
+                logger.info("not connected: %s", reason)
+                if was_online and loop.time() - since >= STEADY_AFTER:
+                    delays = self._delays()
+                await asyncio.sleep(next(delays))
+        self._end(error)
+
+    async def _converse(self, websocket: rfc6455.WebSocket) -> None:
+        hello = await self._make_hello()
+        await websocket.send(json.dumps(hello))
+        writer: asyncio.Task[None] | None = None
+        try:
+            async for message in websocket:
+                events = json.loads(message)
+                for event in events if isinstance(events, list) else [events]:
+                    if not self._is_online:
+                        if event["type"] in ("ack", "error"):
+                            await self._welcome(event)
+                            writer = asyncio.create_task(self._write(websocket))
+                    else:
+                        await self._receive(event)
+        finally:
+            if writer is not None:
+                writer.cancel()
+                with contextlib.suppress(asyncio.CancelledError, rfc6455.ConnectionClosed):
+                    await writer
+
+    async def _write(self, websocket: rfc6455.WebSocket) -> None:
+        while True:
+            await websocket.send(json.dumps(await self._commands.get()))
+
+    async def _make_hello(self) -> Event:
+        hello: Event = {"type": "hello", "id": 0, "batch": True}
+        if self._token is not None:
+            hello["token"] = await self._token()
+        elif self.name is not None:
+            hello["name"] = self.name
+        if self.secret is not None:
+            hello["secret"] = self.secret
+        if self._inbox.since is not None:
+            hello["inbox"] = self._inbox.since
+        if self._notifications.since is not None:
+            hello["notifications"] = self._notifications.since
+        return hello
+
+    async def _welcome(self, answer: Event) -> None:
+        """Takes the answer to our hello."""
+        if answer["type"] == "error":
+            refusal = _error(answer)
+            # Our name may have been taken while we were away, and be free again later.
+            if refusal.code in RETRYABLE or (self.user and refusal.code == "name_taken"):
+                raise _Retry(refusal.message)
+            raise refusal
+        self.name, self.user, self.secret = answer["name"], answer["user"], answer["secret"]
+        self._commands = asyncio.Queue()
+        self._is_online = True
+        if "expires_in" in answer:
+            self._plan_refresh(answer["expires_in"])
+        await self._tell({**answer, "type": "connected"})
+        await self._take_log("inbox", self._inbox, answer["inbox"])
+        await self._take_log("notifications", self._notifications, answer["notifications"])
+        for room, log in self._rooms.items():
+            self._enter(room, log)
+        for target in self._queues:
+            self._transmit(target)
+        if not self._entered.done():
+            self._entered.set_result(None)
+
+    async def _disconnected(self, reason: str) -> None:
+        if self._is_online:
+            await self._tell({"type": "disconnected", "reason": reason})
+        self._is_online = False
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        for log in self._rooms.values():
+            log.is_live = False
+        for queue in self._queues.values():
+            queue.is_under_way = False
+        handlers, self._handlers = self._handlers, {}
+        for handler in handlers.values():
+            await handler(ChatError("connection_lost", "the connection was lost"))
+
+    async def _stop(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._is_online = False
+        await self._disconnected("")
+        self._end(ChatError("closed", "the client was closed"))
+
+    def _end(self, error: ChatError) -> None:
+        for queue in self._queues.values():
+            for delivery in queue.waiting:
+                delivery.settle(error)
+        for log in self._rooms.values():
+            if log.entered is not None and not log.entered.done():
+                log.entered.set_exception(error)
+        if not self._entered.done():
+            self._entered.set_exception(error)
+        self._entered.exception()
+        # Who waits for events need not see the last of them, but the end.
+        if self._events.full():
+            self._events.get_nowait()
+        self._events.put_nowait(None)
+
+    def _plan_refresh(self, expires_in: float) -> None:
+        if self._token is None:
+            return
+        token = self._token
+
+        async def refresh() -> None:
+            with contextlib.suppress(ChatError):
+                answer = await self.request("refresh", token=await token())
+                self._plan_refresh(answer["expires_in"])
+
+        self._later(max(0.0, expires_in - REFRESH_BEFORE), lambda: self._spawn(refresh()))
+
+    def _spawn(self, work: Any) -> None:
+        self._refreshing = asyncio.ensure_future(work)
+
+    def _later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Calls back, unless the connection is lost until then."""
+
+        def run() -> None:
+            self._timers.discard(timer)
+            callback()
+
+        timer = asyncio.get_running_loop().call_later(delay, run)
+        self._timers.add(timer)
+
+    def _post(self, command: Event, handler: Handler) -> None:
+        self._last_id += 1
+        self._handlers[self._last_id] = handler
+        self._commands.put_nowait({**command, "id": self._last_id})
+
+    # Events
+
+    async def _receive(self, event: Event) -> None:
+        type_ = event["type"]
+        if type_ in ("ack", "error"):
+            handler = self._handlers.pop(event["id"], None)
+            if handler is not None:
+                await handler(event if type_ == "ack" else _error(event))
+            return
+        log = self._log_of(event)
+        if log is None or self._is_news(log, event):
+            await self._tell(event)
+
+    async def _tell(self, event: Event) -> None:
+        if self._is_listening:
+            await self._events.put(event)
+
+    def _log_of(self, event: Event) -> _Log | None:
+        if event["type"] in ("message", "edited", "deleted"):
+            return self._rooms.get(event["room"])
+        return {"private": self._inbox, "notification": self._notifications}.get(event["type"])
+
+    def _is_news(self, log: _Log, event: Event) -> bool:
+        """Moves our position in a log; whether the event was not there yet."""
+        if log.since is None or event["offset"] <= log.since["offset"]:
+            return False
+        log.since = {"epoch": log.since["epoch"], "offset": event["offset"]}
+        return True
+
+    async def _take_log(self, type: str, log: _Log, part: Event) -> None:
+        """Takes a part of the private messages or notifications, and asks for the rest."""
+        if log.since is not None and not part["recovered"]:
+            await self._tell({"type": "gap", "log": type})
+        first = log.since is None
+        for event in part["history"]:
+            if not first or type == "inbox":
+                await self._tell(event)
+        log.since = {"epoch": part["epoch"], "offset": part["offset"]}
+        if part["more"]:
+
+            async def take(outcome: Event | ChatError) -> None:
+                if not isinstance(outcome, ChatError):
+                    await self._take_log(type, log, outcome["log"])
+
+            self._post({"type": type, "since": log.since}, take)
+
+    # Rooms
+
+    def _enter(self, room: str, log: _Log, *, create: bool = True, is_rest: bool = False) -> None:
+        command: Event = {"type": "join", "room": room}
+        if log.since is not None:
+            command["since"] = log.since
+
+        async def take(outcome: Event | ChatError) -> None:
+            if self._rooms.get(room) is not log:
+                return
+            if not isinstance(outcome, ChatError):
+                await self._take_room(room, log, outcome, is_rest=is_rest)
+            elif outcome.code == "connection_lost":
+                pass
+            elif outcome.code in RETRYABLE:
+                self._later(_delay(outcome), lambda: self._enter(room, log))
+            elif outcome.code == "no_such_room" and create and log.since is not None:
+                # A server without a database has begun anew: whoever comes first makes it again.
+                self._post({"type": "create_room", "room": room}, enter_again)
+            else:
+                del self._rooms[room]
+                await self._expel(room, log, outcome)
+
+        async def enter_again(outcome: Event | ChatError) -> None:
+            if not isinstance(outcome, ChatError) or outcome.code == "room_exists":
+                self._enter(room, log, create=False)
+            else:
+                await take(outcome)
+
+        self._post(command, take)
+
+    async def _take_room(self, room: str, log: _Log, answer: Event, *, is_rest: bool) -> None:
+        history = answer["history"]
+        if not is_rest or not answer["recovered"]:
+            about = {key: answer[key] for key in ("recovered", "members", "count", "topic", "read")}
+            await self._tell({"type": "entered", "room": room, **about})
+        if not answer["recovered"]:
+            begin = history[0]["offset"] - 1 if history else answer["offset"]
+            log.since = {"epoch": answer["epoch"], "offset": begin}
+        for event in history:
+            if self._is_news(log, event):
+                await self._tell(event)
+        log.since = {"epoch": answer["epoch"], "offset": answer["offset"]}
+        if answer["more"]:
+            self._enter(room, log, is_rest=True)
+            return
+        log.is_live = True
+        if log.entered is not None and not log.entered.done():
+            log.entered.set_result(None)
+        self._transmit(("room", room))
+
+    async def _expel(self, room: str, log: _Log, error: ChatError) -> None:
+        if log.entered is not None and not log.entered.done():
+            log.entered.set_exception(error)
+        for delivery in self._queues.pop(("room", room), _Queue()).waiting:
+            self._queued -= 1
+            delivery.settle(error)
+        await self._tell({"type": "expelled", "room": room, "code": error.code})
+
+    # Deliveries
+
+    def _deliver(self, target: tuple[str, str], command: Event) -> Delivery:
+        if self._queued >= self._max_queued:
+            raise ChatError("queue_full", f"{self._queued} messages wait to be confirmed already")
+        delivery = Delivery({**command, "key": secrets.token_urlsafe(12)})
+        self._queued += 1
+        self._queues.setdefault(target, _Queue()).waiting.append(delivery)
+        self._transmit(target)
+        return delivery
+
+    def _transmit(self, target: tuple[str, str]) -> None:
+        """Sends the next message to a receiver, if it can be sent and none is under way."""
+        kind, name = target
+        queue = self._queues.get(target)
+        if queue is None or not queue.waiting or queue.is_under_way or not self._is_online:
+            return
+        if kind == "room" and not (name in self._rooms and self._rooms[name].is_live):
+            return
+        delivery = queue.waiting[0]
+        queue.is_under_way = True
+
+        async def settle(outcome: Event | ChatError) -> None:
+            if isinstance(outcome, ChatError) and outcome.code == "connection_lost":
+                return
+            queue.is_under_way = False
+            if isinstance(outcome, ChatError) and outcome.code in RETRYABLE:
+                self._later(_delay(outcome), lambda: self._transmit(target))
+                return
+            if queue.waiting and queue.waiting[0] is delivery:
+                queue.waiting.popleft()
+                self._queued -= 1
+            delivery.settle(outcome if isinstance(outcome, ChatError) else outcome["offset"])
+            self._transmit(target)
+
+        self._post(delivery.command, settle)
+
+
+def _error(event: Event) -> ChatError:
+    return ChatError(event["code"], event["message"], event.get("retry_after"))
+
+
+def _delay(error: ChatError) -> float:
+    return RETRY_DELAY if error.retry_after is None else error.retry_after
