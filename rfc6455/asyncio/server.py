@@ -15,7 +15,6 @@ import ssl as ssl_module
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
@@ -24,6 +23,7 @@ from ..addresses import TrustedProxies, address_group
 from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
+from ..farewell import Drained, ReconnectHint, farewells
 from ..http import Request, Response
 from ..limits import Limits
 from ..listening import remove_unix_socket, tcp_sockets, unix_socket
@@ -38,7 +38,6 @@ from .incoming import Incoming, Options, ProcessRequest, ProcessResponse, is_can
 __all__ = ["Drained", "Server", "serve"]
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[None]]
-ReconnectHint: TypeAlias = "float | tuple[float, float] | None"
 
 SERVER_HEADER: Final = f"rfc6455/{__version__}"
 BACKLOG: Final = 128
@@ -167,19 +166,6 @@ class Listening(NamedTuple):
         return tcp_sockets(chain.from_iterable(found), reuse_port=self.reuse_port)
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """How connections ended while a server did.
-
-    Attributes:
-        closed: with a closing handshake.
-        aborted: without one: dropped by us when their time was up, or by the client.
-    """
-
-    closed: int
-    aborted: int
-
-
 class _Member(NamedTuple):
     """What a server knows of a connection: how it is counted, and which task ends with it."""
 
@@ -265,7 +251,7 @@ class Server:
         Raises:
             UsageError: the code must not travel, or the reason is too long. Nothing has changed.
         """
-        farewell = _farewell(code, reason, None)
+        farewell = farewells(code, reason, None)
         if not self._closing.is_set():
             self._farewell = farewell
             self._stop()
@@ -305,7 +291,7 @@ class Server:
         Raises:
             UsageError: as in `close`, or a time is negative. Nothing has changed.
         """
-        farewell = _farewell(code, reason, reconnect_hint)
+        farewell = farewells(code, reason, reconnect_hint)
         if not (over >= 0 and (abort_after is None or abort_after >= 0)):
             raise UsageError("times must not be negative")
         loop = asyncio.get_running_loop()
@@ -535,30 +521,6 @@ class Server:
 
 async def _unreachable(websocket: WebSocket) -> None:
     raise AssertionError("the router has handlers of its own")
-
-
-def _farewell(code: int, reason: str, hint: ReconnectHint) -> Callable[[], Close]:
-    """Returns what makes the Close of each connection.
-
-    Raises:
-        UsageError: there is none to be made.
-    """
-    low, high = hint if isinstance(hint, tuple) else (0.0, hint)
-    if hint is not None and not 0 <= low <= (high or 0.0) < 1e6:
-        raise UsageError(f"a hint is a time in seconds, or two, the smaller first: {hint!r}")
-
-    def make() -> Close:
-        if high is None:
-            return Close(code, reason)
-        told = f"retry-after={random.uniform(low, high):.1f}"
-        return Close(code, f"{reason} {told}" if reason else told)
-
-    try:
-        # The longest that it can be.
-        Close(code, f"{reason} retry-after=999999.9" if high is not None else reason).payload()
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return make
 
 
 def _default_max_connections() -> int | None:
