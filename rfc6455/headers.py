@@ -98,11 +98,20 @@ class Headers:
 
     def raw(self, name: str) -> list[bytes]:
         """Returns the values of a field as they came, line by line."""
-        if self._values is None:
-            self._values = {}
+        return self.lines(name.lower().encode("ascii"))
+
+    def lines(self, name: bytes) -> list[bytes]:
+        """Does what `raw` does, for a name in lower case."""
+        values = self._values
+        if values is None:
+            values = self._values = {}
             for field, value in self._fields:
-                self._values.setdefault(field.lower(), []).append(value)
-        return self._values.get(name.lower().encode("ascii"), [])
+                field = field.lower()
+                if field in values:
+                    values[field].append(value)
+                else:
+                    values[field] = [value]
+        return values.get(name, [])
 
     def compact(self) -> None:
         """Frees the memory that lookups have taken to be fast; the next one takes it again."""

@@ -67,10 +67,12 @@ class Request:
     @property
     def wants_websocket(self) -> bool:
         """Whether the request asks for an upgrade to WebSocket, well or badly formed otherwise."""
+        upgrade = self.headers.lines(b"upgrade")
         try:
-            return self.http_version != "1.0" and "websocket" in [
-                protocol.lower() for protocol in parse_upgrade(self.headers.raw("Upgrade"))
-            ]
+            return self.http_version != "1.0" and (
+                upgrade == [b"websocket"]
+                or "websocket" in [protocol.lower() for protocol in parse_upgrade(upgrade)]
+            )
         except ValueError:
             return False
 

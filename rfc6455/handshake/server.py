@@ -50,7 +50,10 @@ FIELD: Final = re.compile(
 )
 """A header field (RFC 9112 §5): its name, and its value without the white space around it."""
 CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.I)
-SWITCHING: Final = b"HTTP/1.1 101 Switching Protocols\r\n"
+SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: "
+)
 TOO_LARGE_AROUND: Final = "what surrounds the body is too large"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 RESERVED: Final = (
@@ -154,10 +157,10 @@ class ServerHandshake:
             raise HandshakeError("malformed header field", HTTPStatus.BAD_REQUEST)
         headers = Headers.from_wire(fields)
         request = _make_request(line, headers)
-        if any(value.lower() != b"100-continue" for value in headers.raw("Expect")):
+        if any(value.lower() != b"100-continue" for value in headers.lines(b"expect")):
             raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
         # RFC 9112 §6.3: a request has a body if one of these is there.
-        if "Content-Length" in headers or "Transfer-Encoding" in headers:
+        if headers.lines(b"content-length") or headers.lines(b"transfer-encoding"):
             _check_framing(head, headers)
             self._begin_body(head, request)
         return request
@@ -233,13 +236,7 @@ class ServerHandshake:
         for name in RESERVED if len(more) else ():
             if name in more:
                 raise UsageError(f"{name} is ours to set")
-        fields = Headers.from_wire(
-            [
-                (b"Upgrade", b"websocket"),
-                (b"Connection", b"Upgrade"),
-                (b"Sec-WebSocket-Accept", accept_key(offer.key).encode()),
-            ]
-        )
+        fields = Headers()
         if subprotocol is not None:
             # §4.2.2 step 4: "The value chosen MUST be derived from the client's handshake".
             if subprotocol not in offer.subprotocols:
@@ -250,7 +247,8 @@ class ServerHandshake:
             fields.add("Sec-WebSocket-Extensions", build_extensions(answers))
         self._state = transition(self._state, Trigger.ACCEPT)
         request.headers.compact()
-        return SWITCHING + fields.to_wire() + self._common(more) + b"\r\n", in_use
+        accepted = b"%b%b\r\n" % (SWITCHING, accept_key(offer.key).encode())
+        return accepted + fields.to_wire() + self._common(more) + b"\r\n", in_use
 
     def respond(self, response: Response) -> bytes:
         """Answers with plain HTTP instead, after which the transport closes. Returns the bytes.
@@ -288,8 +286,11 @@ class ServerHandshake:
 
     def _common(self, headers: Headers) -> bytes:
         """Returns the fields, with those that every answer has."""
+        now = time.time() // 1
+        if not len(headers):
+            return _common_fields(now, self._server_header)
         if "Date" not in headers:
-            headers.add("Date", _date(time.time() // 1))
+            headers.add("Date", formatdate(now, usegmt=True))
         if self._server_header and "Server" not in headers:
             headers.add("Server", self._server_header)
         return headers.to_wire()
@@ -302,9 +303,12 @@ def _malformed_body(error: h11.RemoteProtocolError) -> HandshakeError:
     return HandshakeError(TOO_LARGE_AROUND if too_large else "malformed body", status)
 
 
-@functools.lru_cache(maxsize=1)
-def _date(now: float) -> str:
-    return formatdate(now, usegmt=True)
+@functools.lru_cache(maxsize=8)
+def _common_fields(now: float, server_header: str) -> bytes:
+    fields = Headers([("Date", formatdate(now, usegmt=True))])
+    if server_header:
+        fields.add("Server", server_header)
+    return fields.to_wire()
 
 
 def _check_framing(head: bytes, headers: Headers) -> None:
@@ -323,7 +327,7 @@ def _check_framing(head: bytes, headers: Headers) -> None:
 def _make_request(line: re.Match[bytes], headers: Headers) -> Request:
     version = line["version"].decode()
     target = line["target"]
-    hosts = headers.raw("Host")
+    hosts = headers.lines(b"host")
     # RFC 9112 §3.2: 400 for "any HTTP/1.1 request message that lacks a Host header field", or has
     # more than one, or an invalid one.
     if len(hosts) > 1 or (not hosts and version == "1.1"):
@@ -377,7 +381,9 @@ def validate(request: Request) -> Offer:
     _only_one(headers, "Upgrade")
     # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
     #    case-insensitive value."
-    if "upgrade" not in [token.lower() for token in _tokens(headers, "Connection")]:
+    if headers.lines(b"connection") != [b"Upgrade"] and "upgrade" not in [
+        token.lower() for token in _tokens(headers, "Connection")
+    ]:
         raise HandshakeError("Connection does not say Upgrade", HTTPStatus.BAD_REQUEST)
     # 5. "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
     #    bytes in length." Its last character may be any: the RFC's own example is not canonical.
@@ -397,7 +403,7 @@ def validate(request: Request) -> Offer:
             ],
         )
     # 7. "Optionally, an |Origin| header field": the application judges it.
-    if len(headers.raw("Origin")) > 1:
+    if len(headers.lines(b"origin")) > 1:
         raise HandshakeError("repeated Origin", HTTPStatus.BAD_REQUEST)
     # 8. and 9. "Optionally", subprotocols and extensions: but well-formed.
     return Offer(key, offered_subprotocols(request), _offered_extensions(request))

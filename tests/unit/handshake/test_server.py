@@ -6,6 +6,7 @@ reading of plain requests, their limits, and how answers are written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -259,6 +260,19 @@ def test_server_field() -> None:
     handshake.receive_data(opening())
     data, _ = handshake.accept()
     assert b"\r\nServer: test/1\r\n" in data
+    for response in (Response(), Response(headers=Headers([("Server", "test/2")]))):
+        handshake = ServerHandshake(Limits(), server_header="test/1")
+        handshake.receive_data(PLAIN)
+        expected = response.headers.raw("Server") or [b"test/1"]
+        assert re.findall(rb"\r\nServer: (.*)\r\n", handshake.respond(response)) == expected
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "\0", "Ċ", " "])
+def test_server_field_that_could_not_travel_is_refused(value: str) -> None:
+    handshake = ServerHandshake(Limits(), server_header=value)
+    handshake.receive_data(opening())
+    with pytest.raises(UsageError):
+        handshake.accept()
 
 
 def test_accept_refuses_a_subprotocol_that_was_not_offered() -> None:
