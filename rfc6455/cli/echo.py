@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import signal
+import socket
+import ssl
+import stat
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..asyncio import WebSocket, serve
+from ..extensions import DEFAULT_EXTENSIONS
 from ..limits import Limits
 
 if TYPE_CHECKING:
@@ -24,9 +31,32 @@ DEFAULTS = Limits()
 
 def add_command(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to the command line."""
-    parser = commands.add_parser("echo", help="run a server that sends every message back")
+    parser = commands.add_parser(
+        "echo",
+        help="run a server that sends every message back",
+        description="Runs a server that sends every message back, until Ctrl-C.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=9001, help="port; 0 for any (%(default)s)")
+    parser.add_argument(
+        "--unix", metavar="PATH", help="listen on a Unix domain socket, not on host and port"
+    )
+    parser.add_argument("--cert", metavar="PATH", help="serve TLS with this certificate, in PEM")
+    parser.add_argument("--key", metavar="PATH", help="its key, where that is in another file")
+    parser.add_argument(
+        "-s",
+        "--subprotocol",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a subprotocol to choose, the preferred one first; may be repeated",
+    )
+    parser.add_argument(
+        "--compression",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="accept permessage-deflate, or not",
+    )
     parser.add_argument(
         "--max-message-size",
         type=int,
@@ -47,23 +77,63 @@ def add_command(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the server until it is interrupted."""
     try:
-        limits = Limits(
-            max_message_size=options.max_message_size, max_fragments=options.max_fragments
-        )
-        asyncio.run(_serve(options.host, options.port, limits))
+        if options.key and not options.cert:
+            raise ValueError("--key needs --cert")
+        context = None
+        if options.cert:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(options.cert, options.key)
+        arguments = {
+            "ssl": context,
+            "subprotocols": options.subprotocol,
+            "extensions": DEFAULT_EXTENSIONS if options.compression else (),
+            "limits": Limits(
+                max_message_size=options.max_message_size, max_fragments=options.max_fragments
+            ),
+        }
+        with _listener(options.unix) as sock:
+            address = (options.host, options.port) if sock is None else ()
+            asyncio.run(_serve(*address, sock=sock, **arguments))
     except (OSError, ValueError, OverflowError) as error:
         print(f"rfc6455 echo: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(host: str, port: int, limits: Limits) -> None:
-    async with serve(_echo, host, port, limits=limits) as server:
+@contextlib.contextmanager
+def _listener(path: str | None) -> Iterator[socket.socket | None]:
+    """A Unix domain socket, which is removed in the end; None without a path."""
+    if path is None:
+        yield None
+        return
+    with contextlib.suppress(FileNotFoundError):
+        # A socket that a server has left behind makes way; any other file does not.
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(path)
+        try:
+            yield sock
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+async def _serve(*address: Any, **arguments: Any) -> None:
+    async with serve(_echo, *address, **arguments) as server:
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, server.close)
-        host, port, *_ = server.sockets[0].getsockname()
-        print(f"Echo at ws://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+        print(f"Echo at {_uri(server.sockets[0], arguments['ssl'] is not None)}", flush=True)
         await server.serve_forever()
+
+
+def _uri(listener: socket.socket, secure: bool) -> str:
+    scheme = "wss" if secure else "ws"
+    name = listener.getsockname()
+    if isinstance(name, str):
+        return f"{scheme}://localhost/ on {name}"
+    host, port, *_ = name
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _echo(websocket: WebSocket) -> None:

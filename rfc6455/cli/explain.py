@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..extensions import Extension, PermessageDeflate
 from . import anatomy
 from .terminal import style_for
-from .tracer import FrameTracer
+from .tracer import FrameTracer, inflaters
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     tracer = FrameTracer(
         masked={"client": True, "server": False, None: None}[options.sender],
-        extensions=(_inflaters(options.deflate), _inflaters(options.deflate)),
+        extensions=(inflaters(options.deflate), inflaters(options.deflate)),
         keep=max(0, options.show),
     )
     frames = tracer.receive_data(data)
@@ -148,12 +147,3 @@ def _not_empty(data: bytes) -> bytes:
     if not data:
         raise ValueError("no bytes to explain")
     return data
-
-
-def _inflaters(deflate: bool) -> list[Extension]:
-    if not deflate:
-        return []
-    # A window of 15 bits that keeps its context reads what any other negotiated window wrote.
-    accepted = PermessageDeflate(window_bits=15, peer_window_bits=15).accept([])
-    assert accepted is not None
-    return [accepted[1]]

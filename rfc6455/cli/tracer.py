@@ -14,10 +14,10 @@ from typing import Final
 from ..codec import Decoder
 from ..errors import ProtocolError
 from ..events import Event, Fault
-from ..extensions import Extension
+from ..extensions import Extension, PermessageDeflate
 from ..frames import FrameHeader, Opcode, decode_header
 
-__all__ = ["FrameTracer", "TracedFrame"]
+__all__ = ["FrameTracer", "TracedFrame", "inflaters"]
 
 RSV: Final = 0x70
 
@@ -190,3 +190,13 @@ def _size_of_proof(data: bytes) -> int:
         except ProtocolError:
             return size
     return len(data)
+
+
+def inflaters(deflate: bool) -> Sequence[Extension]:
+    """What undoes the compression of one side, whatever parameters were negotiated."""
+    if not deflate:
+        return ()
+    # A window of 15 bits that keeps its context reads what any other negotiated window wrote.
+    accepted = PermessageDeflate(window_bits=15, peer_window_bits=15).accept([])
+    assert accepted is not None
+    return (accepted[1],)
