@@ -96,7 +96,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop
-    return uvloop.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 class Latencies:
@@ -165,7 +166,9 @@ class _Load:
         extensions = DEFAULT_EXTENSIONS if self._options.compression else ()
         async with turn:
             try:
-                return await connect(self._options.uri, limits=limits, extensions=extensions)
+                return await connect(
+                    self._options.uri, limits=limits, extensions=extensions, one_at_a_time=False
+                )
             except (WebSocketError, OSError) as error:
                 self._refused |= isinstance(error, HandshakeError)
                 self._failures[str(error) or "no connection in time"] += 1

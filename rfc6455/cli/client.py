@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asyncio import WebSocket, connect
-from ..errors import HandshakeError
+from ..errors import HandshakeError, ProxyError
 from ..extensions import DEFAULT_EXTENSIONS
 from ..limits import Limits
 from . import anatomy, interactive, pipe, status
@@ -134,6 +134,20 @@ def _add_handshake(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
+    proxies = group.add_mutually_exclusive_group()
+    proxies.add_argument(
+        "--proxy",
+        metavar="URL",
+        help="go through this proxy: http, https, socks4, socks4a, socks5 or socks5h; "
+        "by default the one that the environment names",
+    )
+    proxies.add_argument("--no-proxy", action="store_true", help="go through no proxy")
+    group.add_argument(
+        "--unix", metavar="PATH", help="connect to this Unix domain socket, not to the URI's host"
+    )
+    group.add_argument(
+        "--server-name", metavar="NAME", help="the name that the server's certificate must have"
+    )
     group.add_argument("--cacert", metavar="PATH", help="certificates to trust, in PEM form")
     group.add_argument("--cert", metavar="PATH", help="our own certificate, in PEM form")
     group.add_argument("--key", metavar="PATH", help="its key, where that is in a file of its own")
@@ -221,6 +235,12 @@ def connect_options(options: argparse.Namespace) -> dict[str, Any]:
             ping_interval=None if options.no_pings else options.ping_interval,
         ),
     }
+    if options.proxy or options.no_proxy:
+        found["proxy"] = options.proxy
+    if options.unix:
+        found["path"] = options.unix
+    if options.server_name:
+        found["server_hostname"] = options.server_name
     context = _tls(options)
     if context is not None:
         found["ssl"] = context
@@ -274,6 +294,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with asyncio.Runner(loop_factory=lambda: _loop(options, timing, reporter)) as runner:
             return runner.run(_session(connecting, talk, options, reporter))
+    except ProxyError as error:
+        return _fail(error, status.UNREACHABLE)
     except HandshakeError as error:
         return _fail(error, status.HANDSHAKE_REFUSED)
     except TimeoutError as error:

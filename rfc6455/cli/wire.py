@@ -162,15 +162,21 @@ class WatchingLoop(_PlatformLoop):
         self._timing.step("tcp")
 
     async def create_connection(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
-        """Watches a connection from its first byte on."""
-        tls = bool(kwargs.get("ssl"))
-        tap = _Tap(self._new_wire(), self._timing if tls else None)
+        """Watches a connection over TCP from its first byte on."""
+        return await self._watch(super().create_connection, protocol_factory, *args, **kwargs)
+
+    async def create_unix_connection(self, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
+        """Watches a connection over a Unix domain socket from its first byte on."""
+        return await self._watch(super().create_unix_connection, protocol_factory, *args, **kwargs)
+
+    async def _watch(self, create: Any, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
+        tap = _Tap(self._new_wire(), self._timing if kwargs.get("ssl") else None)
 
         def factory() -> asyncio.Protocol:
             tap.inner = protocol_factory()
             return tap
 
-        await super().create_connection(factory, *args, **kwargs)
+        await create(factory, *args, **kwargs)
         return tap.transport, tap.inner
 
     async def start_tls(self, transport: Any, protocol: Any, *args: Any, **kwargs: Any) -> Any:
@@ -180,6 +186,8 @@ class WatchingLoop(_PlatformLoop):
         tap = _Tap(self._new_wire(), None)
         tap.inner = protocol
         secure = await super().start_tls(transport.real, tap, *args, **kwargs)
+        if secure is None:
+            return None
         self._timing.step("tls")
         tap.transport = _TappedTransport(secure, tap)
         return tap.transport

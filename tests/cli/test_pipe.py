@@ -18,6 +18,7 @@ from rfc6455 import Limits, Request, Response, WebSocket
 from rfc6455.cli.status import TABLE
 from tests.cli.support import COMMAND, command, command_beside, echo_server, environment
 from tests.helpers import async_test
+from tests.transports.proxies import http_proxy
 from tests.transports.support import (
     RawPeer,
     accepting,
@@ -320,6 +321,9 @@ def test_tls_is_verified_unless_that_is_refused(certificate: Path) -> None:
         assert "CERTIFICATE_VERIFY_FAILED" in refused.err
         assert command(address, "--cacert", str(certificate), stdin="a\n") == (0, "a\n", "")
         assert command(address, "--insecure", stdin="a\n") == (0, "a\n", "")
+        named = [address, "--cacert", str(certificate), "--server-name"]
+        assert command(*named, "localhost", stdin="a\n") == (0, "a\n", "")
+        assert command(*named, "elsewhere.example", stdin="a\n").status == 3
         timing = command(address, "-k", "--timing", stdin="a\n").err
         assert re.findall(r"^(.*?)  .* ms$", timing, re.MULTILINE) == [
             "TCP",
@@ -327,6 +331,42 @@ def test_tls_is_verified_unless_that_is_refused(certificate: Path) -> None:
             "opening handshake",
             "first message",
         ]
+
+
+# The way to the server
+
+
+@async_test
+async def test_an_http_proxy_leads_to_the_server_and_is_seen_on_the_way() -> None:
+    async with http_proxy() as proxy, rfc6455.serve(echo, "127.0.0.1", 0) as server:
+        address, through = uri(server), f"http://{proxy.address}"
+        done = await command_beside(address, "--proxy", through, "-v", "--trace", stdin="a\n")
+        assert (done.status, done.out) == (0, "a\n")
+        assert f"> CONNECT {address[5:-1]} HTTP/1.1\n" in done.err
+        assert "> GET / HTTP/1.1\n" in done.err
+        assert "> text, masked, 6 + 1 bytes\n" in done.err
+        assert len(proxy.asked) == 1
+        environment = {"http_proxy": through, "no_proxy": ""}
+        assert (
+            await command_beside(address, "--no-proxy", stdin="a\n", **environment)
+        ).out == "a\n"
+        assert len(proxy.asked) == 1
+
+
+def test_a_proxy_that_is_not_there_is_3() -> None:
+    done = command("ws://localhost", "--proxy", "http://127.0.0.1:1")
+    assert (done.status, done.out) == (3, "")
+    assert command("ws://localhost", "--proxy", "ftp://x").status == 2
+    assert command("ws://localhost", "--proxy", "http://x", "--no-proxy").status == 2
+
+
+def test_a_unix_socket_is_connected_to(tmp_path: Path) -> None:
+    with echo_server("--unix", str(tmp_path / "socket")):
+        options = ["--unix", str(tmp_path / "socket"), "-vv"]
+        done = command("ws://name/", *options, stdin="a\n")
+        assert (done.status, done.out) == (0, "a\n")
+        assert "> Host: name\n" in done.err
+        assert "< text, unmasked, 2 + 1 bytes\n" in done.err
 
 
 # What is shown
