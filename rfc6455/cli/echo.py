@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..asyncio import WebSocket, serve
 from ..extensions import DEFAULT_EXTENSIONS
 from ..limits import Limits
+from .options import port
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -37,7 +38,7 @@ def add_command(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Runs a server that sends every message back, until Ctrl-C.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=9001, help="port; 0 for any (%(default)s)")
+    parser.add_argument("--port", type=port, default=9001, help="port; 0 for any (%(default)s)")
     parser.add_argument(
         "--unix", metavar="PATH", help="listen on a Unix domain socket, not on host and port"
     )
@@ -132,8 +133,8 @@ def _uri(listener: socket.socket, secure: bool) -> str:
     name = listener.getsockname()
     if isinstance(name, str):
         return f"{scheme}://localhost/ on {name}"
-    host, port, *_ = name
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    host, number, *_ = name
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{number}"
 
 
 async def _echo(websocket: WebSocket) -> None:

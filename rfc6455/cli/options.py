@@ -6,7 +6,7 @@ does not know what they are for.
 
 from __future__ import annotations
 
-__all__ = ["count", "seconds", "size"]
+__all__ = ["count", "port", "seconds", "size"]
 
 
 def seconds(text: str) -> float:
@@ -21,6 +21,14 @@ def count(text: str) -> int:
     """Reads a number from 1 on."""
     value = int(text)
     if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def port(text: str) -> int:
+    """Reads a TCP port to listen on; 0 is any."""
+    value = int(text)
+    if not 0 <= value <= 65535:
         raise ValueError(text)
     return value
 
