@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import os
 import signal
 import socket
 import ssl
-import stat
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..asyncio import WebSocket, serve
@@ -84,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         if options.cert:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(options.cert, options.key)
-        arguments = {
+        arguments: dict[str, Any] = {
             "ssl": context,
             "subprotocols": options.subprotocol,
             "extensions": DEFAULT_EXTENSIONS if options.compression else (),
@@ -92,36 +88,19 @@ def run(options: argparse.Namespace) -> int:
                 max_message_size=options.max_message_size, max_fragments=options.max_fragments
             ),
         }
-        with _listener(options.unix) as sock:
-            address = (options.host, options.port) if sock is None else ()
-            asyncio.run(_serve(*address, sock=sock, **arguments))
+        if options.unix:
+            arguments["path"] = options.unix
+        else:
+            arguments |= {"host": options.host, "port": options.port}
+        asyncio.run(_serve(**arguments))
     except (OSError, ValueError, OverflowError) as error:
         print(f"rfc6455 echo: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-@contextlib.contextmanager
-def _listener(path: str | None) -> Iterator[socket.socket | None]:
-    """A Unix domain socket, which is removed in the end; None without a path."""
-    if path is None:
-        yield None
-        return
-    with contextlib.suppress(FileNotFoundError):
-        # A socket that a server has left behind makes way; any other file does not.
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.unlink(path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.bind(path)
-        try:
-            yield sock
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-
-
-async def _serve(*address: Any, **arguments: Any) -> None:
-    async with serve(_echo, *address, **arguments) as server:
+async def _serve(**arguments: Any) -> None:
+    async with serve(_echo, **arguments) as server:
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, server.close)
         print(f"Echo at {_uri(server.sockets[0], arguments['ssl'] is not None)}", flush=True)
