@@ -24,6 +24,7 @@ from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..farewell import Drained, ReconnectHint, farewells
+from ..headers import Headers
 from ..http import Request, Response
 from ..limits import Limits
 from ..listening import remove_unix_socket, tcp_sockets, unix_socket
@@ -107,7 +108,12 @@ def serve(
         backlog: connections that the kernel keeps until they are accepted.
         server_header: value of the Server field; empty for none.
         logger: where to log, instead of ``rfc6455.server``.
+
+    Raises:
+        UsageError: an origin or a proxy is none, or options contradict each other.
     """
+    if server_header:
+        Headers([("Server", server_header)])
     limits = Limits() if limits is None else limits
     router = handler if isinstance(handler, Router) else None
     route = Route(

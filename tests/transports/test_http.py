@@ -360,3 +360,9 @@ async def test_a_websocket_may_be_opened_after_pages_were_served() -> None:
         async with await dial(server) as peer:
             await peer.upgrade()
             assert await peer.message() == "/chat"
+
+
+@pytest.mark.parametrize("options", [{"server_header": "a\r\nX: y"}, {"origins": "*"}])
+def test_what_could_not_travel_is_refused_at_the_start(options: dict[str, Any]) -> None:
+    with pytest.raises(rfc6455.UsageError):
+        rfc6455.serve(echo, **options)
