@@ -1,139 +1,199 @@
 """A WebSocket server on threads.
 
-What lives here: listening, the threads that run the application's handler, and a graceful end. This
-file does not know about messages, nor how a handshake goes.
+What lives here: listening, who may come in, the threads that run the application's handler, and a
+graceful end. This file does not know about requests, nor about messages.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
+import random
 import selectors
 import socket
 import ssl as ssl_module
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final, Self, TypeAlias
+from contextlib import ExitStack, suppress
+from http import HTTPStatus
+from itertools import chain
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
+from ..addresses import TrustedProxies, address_group
 from ..close import Close, CloseCode
-from ..errors import ConnectionClosed, UsageError
+from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
-from ..http import Request, Response
+from ..farewell import Drained, ReconnectHint, farewells
+from ..http import Request
 from ..limits import Limits
+from ..listening import remove_unix_socket, tcp_sockets, unix_socket
+from ..logs import LoggerLike, LogSampler
+from ..origins import OriginsLike
+from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
 from .connection import WebSocket
-from .opening import Opening
+from .incoming import Incoming, Options, ProcessRequest, ProcessResponse
 
 __all__ = ["Server", "serve"]
 
 Handler: TypeAlias = Callable[[WebSocket], None]
-ProcessRequest: TypeAlias = Callable[[Request], "Response | None"]
 
 SERVER_HEADER: Final = f"rfc6455/{__version__}"
+BACKLOG: Final = 128
+"""Connections that wait in the kernel."""
 MAX_CONNECTIONS: Final = 1000
-MAX_REFUSING: Final = 16
-"""Threads that tell a client why it is sent away; when all are at it, TCP is just closed."""
+TOLERANCE: Final = 16
+"""Of clients over the limit, so many get a thread that tells them; TCP of others is just closed."""
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 RECOVERY: Final = 0.2
 """Seconds without accepting, after file descriptors or memory have run out."""
 
-logger = logging.getLogger("rfc6455.server")
-
 
 def serve(
-    handler: Handler,
+    handler: Handler | Router,
     host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
     process_request: ProcessRequest | None = None,
-    origins: Sequence[str | None] | None = None,
+    process_response: ProcessResponse | None = None,
+    origins: OriginsLike | None = None,
     subprotocols: Sequence[str] = (),
+    select_subprotocol: SelectSubprotocol | None = None,
     extensions: Sequence[ExtensionFactory] = DEFAULT_EXTENSIONS,
     limits: Limits | None = None,
     max_connections: int = MAX_CONNECTIONS,
+    max_connections_per_address: int | None = None,
+    trusted_proxies: Sequence[str] = (),
     ssl: ssl_module.SSLContext | None = None,
-    sock: socket.socket | None = None,
+    path: str | os.PathLike[str] | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
+    reuse_port: bool = False,
+    backlog: int = BACKLOG,
     server_header: str = SERVER_HEADER,
+    logger: LoggerLike | None = None,
 ) -> Server:
     """Makes a server; it starts with ``with``, or with `Server.start`.
 
+    Each connection has a thread of its own, in which its hooks and its handler run.
+
     Args:
-        handler: a function that gets each `WebSocket`, in a thread of its own. When it returns, the
-            connection is closed with 1000; when it raises, with 1011, and the error is logged.
-        host: where to listen; None for all of this machine's addresses.
+        handler: a function that gets each `WebSocket`. When it returns, the connection is closed
+            with 1000; when it raises, with 1011, and the error is logged. A `Router` stands for
+            several of them, by path.
+        host: where to listen: a name or an address, or several; by default everywhere.
         port: likewise; 0 for any free port.
         process_request: gets each HTTP request before anything else is looked at. What it returns
             is the answer; None goes on to the opening handshake.
-        origins: the Origin values that may connect (RFC 6455 §10.2), compared exactly; None among
-            them stands for requests without Origin. Others get 403.
+        process_response: gets each request with its answer, and may return another one. For a
+            handshake that is accepted the answer has status 101 and only the fields that are added
+            here.
+        origins: the Origin values that may connect (RFC 6455 §10.2); others get 403. Compiled
+            regular expressions are taken too, and have to match the whole value. None among them
+            stands for requests without Origin, which no browser sends. By default all may.
         subprotocols: those that the application speaks, the preferred one first.
+        select_subprotocol: instead of that list, a function that gets the request and the
+            subprotocols that the client offers, and returns one of them or None.
         extensions: those that may be negotiated; by default permessage-deflate.
         limits: see `Limits`.
-        max_connections: more than these get 503. Each has a thread.
+        max_connections: more than these get 503. They are also the most threads that there are, but
+            for a few that tell clients so.
+        max_connections_per_address: from one client more than these get 429; a client is an IPv4
+            address, or the first 64 bits of an IPv6 address. By default there is no such limit.
+        trusted_proxies: networks such as ``10.0.0.0/8``, or ``unix`` for Unix domain sockets, from
+            which X-Forwarded-For is believed; see `Request.client_address`.
         ssl: a context for TLS.
-        sock: a bound socket, instead of host and port; it may be a Unix domain socket.
+        path: of a Unix domain socket to listen on, instead of host and port. A file that a dead
+            server left there is replaced, and ours is removed at the end.
+        sock: a listening socket, or several, instead of host and port; see `systemd_sockets`.
+        reuse_port: whether other processes may listen on the same port (SO_REUSEPORT); the kernel
+            spreads connections over them.
+        backlog: connections that the kernel keeps until they are accepted.
         server_header: value of the Server field; empty for none.
+        logger: where to log, instead of ``rfc6455.server``.
     """
-    return Server(
-        handler,
-        host,
-        port,
-        process_request=process_request,
+    limits = Limits() if limits is None else limits
+    route = Route(
+        "",
+        _unreachable if isinstance(handler, Router) else handler,
         origins=origins,
-        subprotocols=subprotocols,
+        subprotocols=subprotocols or None,
+        select_subprotocol=select_subprotocol,
         extensions=extensions,
-        limits=Limits() if limits is None else limits,
-        max_connections=max_connections,
-        ssl=ssl,
-        sock=sock,
-        server_header=server_header,
+        limits=limits,
     )
+    options = Options(
+        route=route,
+        router=handler if isinstance(handler, Router) else None,
+        process_request=process_request,
+        process_response=process_response,
+        limits=limits,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        trusted_proxies=TrustedProxies(trusted_proxies),
+        ssl=ssl,
+        server_header=server_header,
+        logger=logging.getLogger("rfc6455.server") if logger is None else logger,
+    )
+    return Server(options, Listening(host, port, path, sock, reuse_port, backlog))
+
+
+class Listening(NamedTuple):
+    """Where a server listens; the arguments of `serve` of these names have the details."""
+
+    host: str | Sequence[str] | None
+    port: int | None
+    path: str | os.PathLike[str] | None
+    sock: socket.socket | Sequence[socket.socket] | None
+    reuse_port: bool
+    backlog: int
+
+    def bind(self) -> list[socket.socket]:
+        """Returns the sockets.
+
+        Raises:
+            OSError: there is nothing to listen on.
+        """
+        if self.sock is not None:
+            return [self.sock] if isinstance(self.sock, socket.socket) else list(self.sock)
+        if self.path is not None:
+            return [unix_socket(self.path)]
+        hosts = [self.host] if self.host is None or isinstance(self.host, str) else self.host
+        found = [
+            socket.getaddrinfo(
+                host or None, self.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for host in hosts
+        ]
+        return tcp_sockets(chain.from_iterable(found), reuse_port=self.reuse_port)
 
 
 class Server:
     """A listening server, made by `serve`. Its methods may be called from any thread."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        host: str | Sequence[str] | None,
-        port: int | None,
-        *,
-        process_request: ProcessRequest | None,
-        origins: Sequence[str | None] | None,
-        subprotocols: Sequence[str],
-        extensions: Sequence[ExtensionFactory],
-        limits: Limits,
-        max_connections: int,
-        ssl: ssl_module.SSLContext | None,
-        sock: socket.socket | None,
-        server_header: str,
-    ) -> None:
-        self.handler = handler
-        self.process_request = process_request
-        self.origins = origins
-        self.subprotocols = subprotocols
-        self.extensions = extensions
-        self.limits = limits
-        self.max_connections = max_connections
-        self.ssl = ssl
-        self.server_header = server_header
-        self._address = host, port
-        self._sockets: tuple[socket.socket, ...] = () if sock is None else (sock,)
-        self._started = False
+    def __init__(self, options: Options, listening: Listening) -> None:
+        self.options = options
+        self._listening = listening
+        self._listeners: tuple[socket.socket, ...] = ()
+        self._sockets = ExitStack()
         self._changed = threading.Condition()
-        self._clients: dict[threading.Thread, Opening | WebSocket] = {}
+        self._clients: dict[threading.Thread, Incoming | WebSocket] = {}
         self._refusing: set[threading.Thread] = set()
-        self._accepting: threading.Thread | None = None
-        self._bell: socket.socket | None = None
-        self._farewell: Close | None = None
-        self._closed = threading.Event()
+        self._group_of: dict[threading.Thread, str] = {}
+        self._groups: Counter[str] = Counter()
+        self._failures = LogSampler(options.logger)
+        self._farewell: Callable[[], Close] | None = None
+        self._ended = Counter[bool]()
+        self._hurry = threading.Event()
+        self._stopped = threading.Event()
+        self._done = threading.Event()
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets."""
-        return self._sockets if self._started and not self._closed.is_set() else ()
+        return self._listeners
 
     @property
     def connections(self) -> frozenset[WebSocket]:
@@ -143,33 +203,46 @@ class Server:
                 c for c in self._clients.values() if isinstance(c, WebSocket) and not c.is_over
             )
 
-    def start(self) -> Server:
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server has begun to end: nobody gets in any more."""
+        return self._farewell is not None
+
+    def start(self) -> Self:
         """Starts listening, and accepting in a thread of its own.
 
         Raises:
-            OSError: the address is in use, or not this machine's.
+            OSError: an address or a path is in use, or is not this machine's.
+            UsageError: it was started before.
         """
-        if self._started:
+        if self._listeners or self.is_closing:
             raise UsageError("a server starts once")
-        self._started = True
-        if not self._sockets:
-            self._sockets = _bind(*self._address)
-        for sock in self._sockets:
-            sock.listen(100)
-            sock.setblocking(False)
-        self._bell, bell = socket.socketpair()
-        self._accepting = threading.Thread(
-            target=self._accept, args=(bell,), name="rfc6455-accept", daemon=True
-        )
-        self._accepting.start()
+        with ExitStack() as sockets:
+            for sock in self._listening.bind():
+                sockets.callback(sock.close)
+                if self._listening.path is not None:
+                    sockets.callback(remove_unix_socket, sock, os.stat(sock.getsockname()))
+                sock.listen(self._listening.backlog)
+                sock.setblocking(False)
+                self._listeners += (sock,)
+            bell, listening = socket.socketpair()
+            accepting = threading.Thread(
+                target=self._accept, args=(listening,), name="rfc6455-accept", daemon=True
+            )
+            accepting.start()
+            sockets.callback(accepting.join)
+            sockets.callback(bell.close)
+            self._sockets = sockets.pop_all()
         return self
 
     def serve_forever(self) -> None:
-        """Waits until the server is closed."""
-        self._closed.wait()
+        """Waits until the server is closed, or has been drained."""
+        self._done.wait()
 
     def close(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
-        """Stops listening and starts the closing handshake of every connection.
+        """Stops listening and starts the closing handshake of every connection, at once.
+
+        While `drain` goes on, this hurries it: whoever waits for a turn has it now.
 
         Args:
             code: the close code; 1001 says that the server goes away.
@@ -178,61 +251,148 @@ class Server:
         Raises:
             UsageError: the code must not travel, or the reason is too long. Nothing has changed.
         """
-        farewell = Close(code, reason)
-        try:
-            farewell.payload()
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        with self._changed:
-            if self._farewell is not None:
-                return
-            self._farewell = farewell
-            clients = list(self._clients.values())
-        if self._bell is not None:
-            self._bell.close()
-        if self._accepting not in (None, threading.current_thread()):
-            self._accepting.join()
-        for sock in self._sockets:
-            sock.close()
-        for client in clients:
-            client.leave(farewell)
-        self._closed.set()
+        farewell = farewells(code, reason, None)
+        for websocket in self._stop(farewell):
+            websocket.leave(farewell())
+        self._hurry.set()
+        self._done.set()
+
+    def drain(
+        self,
+        over: float = 0.0,
+        *,
+        code: int = CloseCode.SERVICE_RESTART,
+        reason: str = "",
+        reconnect_hint: ReconnectHint = None,
+        order: Literal["random", "oldest"] = "random",
+        abort_after: float | None = None,
+    ) -> Drained:
+        """Stops listening, closes the connections one after the other, and waits for their end.
+
+        Spread over time, the clients do not come back all at once. A second call, or `close`, from
+        another thread gives all who wait for a turn theirs at once.
+
+        Args:
+            over: the time in which all have their turn, in seconds.
+            code: the close code: 1012 says that the server comes back, 1001 that it goes away.
+            reason: the close reason.
+            reconnect_hint: when clients are to come back, in seconds from their end: a random time
+                up to this, or between two numbers. The close reason carries it at its end, as
+                ``retry-after=3.2``; `Close.retry_after` reads it.
+            order: of the turns; ``oldest`` has the longest connected first.
+            abort_after: what is left so many seconds after the last turn is dropped. By default
+                each connection has `Limits.close_timeout` for itself.
+
+        Returns:
+            How many ended in which way.
+
+        Raises:
+            UsageError: as in `close`, or a time is negative. Nothing has changed.
+        """
+        farewell = farewells(code, reason, reconnect_hint)
+        if not (over >= 0 and (abort_after is None or abort_after >= 0)):
+            raise UsageError("times must not be negative")
+        if self.is_closing:
+            self._hurry.set()
+        waiting = self._stop(farewell)
+        if order == "random":
+            random.shuffle(waiting)
+        start, step = time.monotonic(), over / max(len(waiting), 1)
+        for index, websocket in enumerate(waiting):
+            self._hurry.wait(max(start + index * step - time.monotonic(), 0))
+            if not websocket.is_over:
+                websocket.leave(farewell())
+        with ExitStack() as stack:
+            if abort_after is not None:
+                timer = threading.Timer(abort_after, self._abort)
+                timer.start()
+                stack.callback(timer.join)
+                stack.callback(timer.cancel)
+            self.wait_closed()
+        self._done.set()
+        return Drained(closed=self._ended[True], aborted=self._ended[False])
 
     def wait_closed(self) -> None:
         """Waits until every connection has ended and every handler has returned.
 
         A handler that goes on for longer than `Limits.close_timeout` after that is left to itself.
         """
-        self._closed.wait()
-        for websocket in self.connections:
-            websocket.wait_closed()
+        self._stopped.wait()
         mine = {threading.current_thread()}
+        while connections := self.connections:
+            for websocket in connections:
+                websocket.wait_closed()
         with self._changed:
             self._changed.wait_for(lambda: not self._refusing - mine)
             self._changed.wait_for(
-                lambda: not self._clients.keys() - mine, self.limits.close_timeout
+                lambda: not self._clients.keys() - mine, self.options.limits.close_timeout
             )
             if late := len(self._clients.keys() - mine):
-                logger.warning("%d handlers have not returned, and go on", late)
+                self.options.logger.warning("%d handlers have not returned, and go on", late)
+            self._failures.flush()
 
     def shutdown(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
         """Does what `close` does, and then what `wait_closed` does."""
         self.close(code, reason)
         self.wait_closed()
 
+    def reload_certificate(
+        self,
+        certfile: str | os.PathLike[str],
+        keyfile: str | os.PathLike[str] | None = None,
+        password: Callable[[], str | bytes] | str | bytes | None = None,
+    ) -> None:
+        """Takes another certificate, for the TLS of those who come from now on.
+
+        Connections that are open go on as they are. The arguments are those of
+        `ssl.SSLContext.load_cert_chain`.
+
+        Raises:
+            UsageError: the server does not speak TLS.
+            OSError: a file cannot be read, or (as `ssl.SSLError`) is malformed, or the key does not
+                belong to the certificate. The old certificate stays.
+        """
+        context = self.options.ssl
+        if context is None:
+            raise UsageError("this server does not speak TLS")
+        # A context that has refused a file may be left with half of it.
+        trial = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
+        trial.load_cert_chain(certfile, keyfile, password)
+        context.load_cert_chain(certfile, keyfile, password)
+
     def __enter__(self) -> Self:
-        self.start()
-        return self
+        return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
+
+    # The end
+
+    def _stop(self, farewell: Callable[[], Close]) -> list[WebSocket]:
+        """Lets nobody in any more. Returns the connections, the first time that it is called."""
+        with self._changed:
+            if self._farewell is not None:
+                return []
+            self._farewell = farewell
+            clients = list(self._clients.values())
+        self._sockets.close()
+        self._listeners = ()
+        self._stopped.set()
+        for client in clients:
+            if isinstance(client, Incoming):
+                client.leave(farewell())
+        return [client for client in clients if isinstance(client, WebSocket)]
+
+    def _abort(self) -> None:
+        for websocket in self.connections:
+            websocket.abort()
 
     # Accepting
 
     def _accept(self, bell: socket.socket) -> None:
         with bell, selectors.DefaultSelector() as selector:
             selector.register(bell, selectors.EVENT_READ)
-            for sock in self._sockets:
+            for sock in self._listeners:
                 selector.register(sock, selectors.EVENT_READ)
             while True:
                 ready = [key.fileobj for key, _ in selector.select()]
@@ -243,103 +403,135 @@ class Server:
                     try:
                         sock, _ = listener.accept()
                     except OSError as error:
-                        if error.errno in EXHAUSTED:
-                            logger.error("cannot accept: %s", error)
-                            # The client waits in the kernel; to try at once would spin.
-                            bell.settimeout(RECOVERY)
-                            with suppress(TimeoutError):
-                                bell.recv(1)
-                                return
-                        continue
-                    self._take_in(sock)
+                        if error.errno in EXHAUSTED and self._recover(bell, error):
+                            return
+                    else:
+                        self._take_in(sock)
+
+    def _recover(self, bell: socket.socket, error: OSError) -> bool:
+        """Waits until there may be descriptors again. Tells whether the server ends."""
+        self.options.logger.error("cannot accept: %s", error)
+        # The client waits in the kernel; to try at once would spin.
+        bell.settimeout(RECOVERY)
+        with suppress(TimeoutError):
+            bell.recv(1)
+            return True
+        return False
 
     def _take_in(self, sock: socket.socket) -> None:
-        opening = Opening(self, sock)
+        client = Incoming(self, sock)
         with self._changed:
             used = len(self._clients) + len(self._refusing)
-            full = used >= self.max_connections
-            if self._farewell is not None or used >= self.max_connections + MAX_REFUSING:
+            full = used >= self.options.max_connections
+            if self.is_closing or used >= self.options.max_connections + TOLERANCE:
                 sock.close()
                 return
             thread = threading.Thread(
                 target=self._turn_away if full else self._serve,
-                args=(opening,),
+                args=(client,),
                 name=f"rfc6455-connection-{sock.fileno()}",
                 daemon=True,
             )
             if full:
                 self._refusing.add(thread)
             else:
-                self._clients[thread] = opening
+                self._clients[thread] = client
         try:
             thread.start()
         except RuntimeError:
-            logger.exception("no thread for a connection")
+            self.log_error("no thread for a connection")
             sock.close()
             self._forget(thread)
 
     # In the thread of a client
 
-    def _serve(self, opening: Opening) -> None:
+    def _serve(self, client: Incoming) -> None:
         try:
-            websocket = opening.open()
-            if websocket is not None:
-                self._handle(websocket)
+            if (opened := client.open()) is not None:
+                self._handle(*opened)
         finally:
             self._forget(threading.current_thread())
 
-    def _turn_away(self, opening: Opening) -> None:
+    def _turn_away(self, client: Incoming) -> None:
         try:
-            opening.turn_away()
+            client.turn_away(HandshakeError("too many connections", HTTPStatus.SERVICE_UNAVAILABLE))
         finally:
             self._forget(threading.current_thread())
 
-    def start_refusing(self) -> None:
-        """Takes note that the client of this thread gets no WebSocket; for `Opening`."""
-        with self._changed:
-            thread = threading.current_thread()
-            if self._clients.pop(thread, None) is not None:
-                self._refusing.add(thread)
-
-    def _handle(self, websocket: WebSocket) -> None:
+    def _handle(self, route: Route, arguments: dict[str, Any], websocket: WebSocket) -> None:
         with self._changed:
             self._clients[threading.current_thread()] = websocket
             farewell = self._farewell
         if farewell is not None:
-            websocket.leave(farewell)
+            websocket.leave(farewell())
         code = CloseCode.INTERNAL_ERROR
         try:
-            self.handler(websocket)
+            route.handler(websocket, **arguments)
             code = CloseCode.NORMAL_CLOSURE
         except ConnectionClosed:
             code = CloseCode.NORMAL_CLOSURE
         except Exception:
-            logger.exception("handler failed")
+            self.log_error("handler failed")
         finally:
             websocket.close(code)
 
     def _forget(self, thread: threading.Thread) -> None:
         with self._changed:
-            self._clients.pop(thread, None)
+            client = self._clients.pop(thread, None)
             self._refusing.discard(thread)
+            if self.is_closing and isinstance(client, WebSocket):
+                self._ended[client.close_code != CloseCode.ABNORMAL_CLOSURE] += 1
+            if group := self._group_of.pop(thread, ""):
+                self._groups[group] -= 1
+                if not self._groups[group]:
+                    del self._groups[group]
             self._changed.notify_all()
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether the server takes no new connections any more."""
-        return self._farewell is not None
+    # For `Incoming`
+
+    def start_refusing(self) -> None:
+        """Takes note that the client of this thread gets no WebSocket."""
+        with self._changed:
+            thread = threading.current_thread()
+            if self._clients.pop(thread, None) is not None:
+                self._refusing.add(thread)
+
+    def count(self, address: str) -> None:
+        """Counts the client of this thread among those of its address.
+
+        Raises:
+            HandshakeError: 429; there are enough.
+        """
+        limit = self.options.max_connections_per_address
+        if limit is None or not address:
+            return
+        group = address_group(address)
+        with self._changed:
+            if self._groups[group] >= limit:
+                raise HandshakeError("too many connections", HTTPStatus.TOO_MANY_REQUESTS)
+            self._groups[group] += 1
+            self._group_of[threading.current_thread()] = group
+
+    def log_failure(
+        self, error: HandshakeError, address: str, request: Request | None = None
+    ) -> None:
+        """Logs that a client is sent away; of many, some."""
+        is_plain = request is not None and not request.wants_websocket
+        with self._changed:
+            self._failures.log(
+                time.monotonic(),
+                logging.DEBUG if is_plain or error.status < 400 else logging.INFO,
+                "plain request of %s refused: %s"
+                if is_plain
+                else "opening handshake of %s failed: %s",
+                address or "a client",
+                ascii(str(error)),
+            )
+
+    def log_error(self, message: str) -> None:
+        """Logs the exception that is being handled."""
+        self.options.logger.exception(message)
 
 
-def _bind(host: str | Sequence[str] | None, port: int | None) -> tuple[socket.socket, ...]:
-    hosts = [host] if host is None or isinstance(host, str) else host
-    addresses = [
-        (family, address)
-        for name in hosts
-        for family, *_, address in socket.getaddrinfo(
-            name or None, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    ]
-    return tuple(
-        socket.create_server(address[:2], family=family)
-        for family, address in dict.fromkeys(addresses)
-    )
+def _unreachable(websocket: WebSocket) -> None:
+    raise AssertionError("the router has handlers of its own")

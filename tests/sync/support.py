@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from rfc6455 import Close, Connection, Limits, Role
+from rfc6455 import Close, Connection, Limits, Role, Router
 from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode, decode
 from rfc6455.sync import Server, WebSocket, connection, serve
@@ -238,7 +238,7 @@ class Clock:
 
 
 @contextlib.contextmanager
-def serving(handler: Callable[[WebSocket], None], **options: Any) -> Iterator[Server]:
+def serving(handler: Callable[[WebSocket], None] | Router, **options: Any) -> Iterator[Server]:
     with serve(handler, "127.0.0.1", 0, **options) as server:
         yield server
 
