@@ -11,6 +11,7 @@ command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+echo '#include <zlib.h>' | cc -E - >/dev/null 2>&1 || missing+=(gcc libc6-dev zlib1g-dev)
 command -v libwebsockets-test-server >/dev/null || missing+=(libwebsockets-test-server)
 command -v tinyproxy >/dev/null || missing+=(tinyproxy)
 command -v nginx >/dev/null || missing+=(nginx-light)

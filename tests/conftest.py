@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,14 @@ def _systemd() -> bool:
     return shutil.which("systemd-analyze") is not None
 
 
+def _compiler() -> bool:
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        return False
+    command, source = [compiler, "-E", "-xc", "-"], b"#include <zlib.h>"
+    return not subprocess.run(command, input=source, capture_output=True, check=False).returncode
+
+
 # marker -> (is the service there?, what to do when it is not)
 SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "browser": (_chromium, "needs Chromium: apt-get install chromium chromium-driver"),
@@ -75,6 +84,10 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "reverse_proxies": (_reverse_proxies, "needs apt-get install nginx-light haproxy"),
     "systemd": (_systemd, "needs systemd-analyze: apt-get install systemd"),
     "asyncapi": (_asyncapi, "needs AsyncAPI's schemas: npm i --prefix .node @asyncapi/specs"),
+    "compiler": (
+        _compiler,
+        "needs C and zlib: apt-get install gcc libc6-dev zlib1g-dev",
+    ),
     "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }
 

@@ -1,4 +1,4 @@
-"""websocket-client, in a thread."""
+"""websocket-client, in a thread; without validating UTF-8, which it does in Python, at its wish."""
 
 import websocket
 
@@ -8,7 +8,7 @@ from . import arguments, exchange_sync
 def main() -> None:
     """Runs the client."""
     options = arguments()
-    connection = websocket.create_connection(options.uri)
+    connection = websocket.create_connection(options.uri, skip_utf8_validation=True)
     exchange_sync(options, connection.send, connection.recv)
     connection.close()
 

@@ -8,6 +8,7 @@ import rfc6455
 from . import run, serve_forever
 
 everybody: set[rfc6455.WebSocket] = set()
+to_all: Any = getattr(rfc6455, "broadcast", None)
 
 
 async def echo(websocket: rfc6455.WebSocket) -> None:
@@ -21,6 +22,9 @@ async def broadcast(websocket: rfc6455.WebSocket) -> None:
     everybody.add(websocket)
     try:
         async for message in websocket:
+            if to_all is not None:
+                to_all(everybody, message)
+                continue
             for other in list(everybody):
                 await other.send(message)
     finally:
