@@ -82,7 +82,9 @@ def test_a_paced_client_sends_one_message_each_interval() -> None:
 def test_memory_is_the_slope_between_two_counts() -> None:
     with serving("rfc6455-asyncio") as server:
         found = measure_memory(server, Load(mode="idle"), (10, 300), None)
-    assert 0 < found["pss_kib"] <= found["rss_kib"] * 1.01
+    # No connection costs less than its socket's objects, nor as much as a read buffer for each.
+    assert 1 < found["pss_kib"] < 64
+    assert 1 < found["rss_kib"] < 64
 
 
 WRONG = """
