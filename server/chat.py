@@ -26,6 +26,7 @@ from .feeds import Feed
 from .gate import Gate
 from .logs import Logs
 from .mail import Mail
+from .moderation import Moderation
 from .names import name_key
 from .protocol import CommandError
 from .rooms import Channel, inbox_log, room_log
@@ -65,6 +66,7 @@ class Chat:
         self._logs = Logs(engine)
         self._everybody = Channel("everybody")
         self.conversation = Conversation(engine, self._logs, self._gate, self._everybody, max_rooms)
+        self.moderation = Moderation(engine, self.conversation)
         self.mail = Mail(engine, self._logs)
         self.broadcasts = Broadcasts(engine, self._logs, feeds)
         self._users: dict[str, set[Session]] = {}
@@ -87,6 +89,8 @@ class Chat:
             protocol.Typing: self.conversation.typing,
             protocol.MarkRead: self._mark_read,
             protocol.Members: self.conversation.members,
+            protocol.SetAccess: self.moderation.set_access,
+            protocol.Moderate: self.moderation.moderate,
             protocol.Subscribe: self.broadcasts.subscribe,
             protocol.Unsubscribe: self.broadcasts.unsubscribe,
             protocol.Notifications: self.broadcasts.read_on,
@@ -101,6 +105,7 @@ class Chat:
             EngineError: it cannot be read.
         """
         await self.broadcasts.start()
+        self.moderation.start()
         await self.conversation.start()
 
     @property

@@ -30,6 +30,7 @@ from .names import check_description, check_room, check_text
 from .presence import LARGE, Typists
 from .protocol import CommandError, Message
 from .rooms import LOBBY, Channel, Room, Rooms, room_log
+from .rules import RULES, Access, Change, Rules
 from .session import Session
 
 __all__ = ["Conversation"]
@@ -81,7 +82,26 @@ class Conversation:
 
     def room_list(self) -> list[protocol.RoomInfo]:
         """Returns all rooms with their sizes."""
-        return [protocol.RoomInfo(room.name, room.count, room.topic) for room in self._rooms]
+        return [
+            protocol.RoomInfo(room.name, room.count, room.topic, room.rules.access.value)
+            for room in self._rooms
+        ]
+
+    def find(self, name: str) -> Room:
+        """Returns a room.
+
+        Raises:
+            CommandError: ``no_such_room``.
+        """
+        return self._rooms[name]
+
+    def get(self, name: str) -> Room | None:
+        """Returns a room, or None."""
+        return self._rooms.get(name)
+
+    def sessions_in(self, room: Room) -> list[Session]:
+        """Returns the sessions that follow a room here."""
+        return [follower for follower in room.channel if isinstance(follower, Session)]
 
     # Rooms
 
@@ -92,18 +112,21 @@ class Conversation:
     async def create(self, session: Session, command: protocol.CreateRoom) -> protocol.RoomAck:
         """See `protocol.CreateRoom`."""
         name = check_room(command.room)
-        record = RoomRecord(name, check_description(command.topic), session.user_id)
+        rules = Rules(owner=session.person)
+        record = RoomRecord(name, check_description(command.topic), session.user_id, rules.kept())
         self._check_count(session)
         self._rooms.check_new(name)
         if not await self._engine.create_room(record, room_log(name)):
             raise CommandError("room_exists", f"room {name!r} exists already")
         self._announce(protocol.RoomCreated(room=name, members=0, topic=record.topic))
+        self._engine.signal(RULES, msgspec.json.encode(Change(room=name, rules=record.rules)))
         session.created.append(self._rooms[name])
         return protocol.RoomAck(room=name)
 
     async def describe(self, session: Session, command: protocol.DescribeRoom) -> protocol.RoomAck:
         """See `protocol.DescribeRoom`."""
         room = self._room_of(session, command.room)
+        room.rules.check_say(session.person, session.role)
         topic = check_description(command.topic)
         await self._engine.describe_room(room.name, topic)
         self._announce(protocol.RoomDescribed(room=room.name, topic=topic))
@@ -116,6 +139,8 @@ class Conversation:
             if command.since is None:
                 raise CommandError("already_in_room", f"you are in {room.name!r} already")
             room.channel.unfollow(session)
+        is_member = room.name in session.memberships
+        room.rules.check_join(session.person, session.role, is_member=is_member)
         self._check_count(session, joining=room)
         if not await self._engine.add_member(room.name, session.user_id):
             raise CommandError("no_such_room", f"room {room.name!r} was removed")
@@ -145,12 +170,15 @@ class Conversation:
             raise CommandError("not_in_room", f"you are not in {room.name!r}")
         session.memberships.discard(room.name)
         await self.depart(session, room, away=False)
-        await self._end_membership(room, session.user_id)
+        await self.end_membership(room, session.user_id)
         return protocol.RoomAck(room=room.name)
 
     async def members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
         """See `protocol.Members`."""
         room = self._rooms[check_room(command.room)]
+        if room.rules.access is Access.MEMBERS:
+            is_member = room.name in session.memberships
+            room.rules.check_join(session.person, session.role, is_member=is_member)
         users = await self._engine.members(room.name, after=command.after, limit=command.limit)
         present = await self._engine.present(room.channel.log, [user.id for user in users])
         return protocol.MembersAck(
@@ -166,6 +194,7 @@ class Conversation:
     async def send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
         """See `protocol.Send`."""
         room = self._room_of(session, command.room)
+        room.rules.check_say(session.person, session.role)
         event = Message(
             room=room.name,
             sender=session.name,
@@ -220,9 +249,13 @@ class Conversation:
     ) -> protocol.SendAck:
         """Appends the change of a message, and puts the new one in the old one's place."""
         room = self._room_of(session, command.room)
+        room.rules.check_say(session.person, session.role)
         while True:
             entry, message = await self._find(room, command.offset)
-            if message.user != session.user_id:
+            if message.user != session.user_id and not (
+                isinstance(command, protocol.Delete)
+                and room.rules.is_moderator(session.person, session.role)
+            ):
                 raise CommandError("forbidden", "the message is not yours")
             new, event = change(message)
             # As `write_event` has it: without place and time.
@@ -262,6 +295,7 @@ class Conversation:
     async def typing(self, session: Session, command: protocol.Typing) -> protocol.RoomAck:
         """See `protocol.Typing`."""
         room = self._room_of(session, command.room)
+        room.rules.check_say(session.person, session.role)
         if command.active:
             self._typists.begin(room.name, session.name, asyncio.get_running_loop().time())
         else:
@@ -323,14 +357,15 @@ class Conversation:
         """Ends all memberships of a user."""
         for name in await self._engine.rooms_of(user):
             if (room := self._rooms.get(name)) is not None:
-                await self._end_membership(room, user)
+                await self.end_membership(room, user)
 
     async def remove_unused(self, room: Room) -> None:
         """Removes a room that has no members, unless it is the lobby."""
         if room.name != LOBBY and await self._engine.remove_room(room.name, room.channel.log):
             self._announce(protocol.RoomRemoved(room=room.name, members=0))
 
-    async def _end_membership(self, room: Room, user: str) -> None:
+    async def end_membership(self, room: Room, user: str) -> None:
+        """Makes a user a member no longer; a room without any is removed."""
         if not await self._engine.remove_member(room.name, user):
             await self.remove_unused(room)
 

@@ -6,7 +6,7 @@ file does not know who is connected.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -207,6 +207,27 @@ class Members(Command, tag="members"):
     limit: Limit = 100
 
 
+class SetAccess(Command, tag="set_access"):
+    """Open a room to everybody, or to those who were invited; or let its moderators alone speak."""
+
+    room: str
+    access: Literal["public", "members", "read_only"]
+
+
+class Moderate(Command, tag="moderate"):
+    """Do something about somebody in a room: for those who look after it.
+
+    ``kick`` and ``ban`` put them out at once; who is banned may not come back. ``invite`` and
+    ``uninvite`` are about rooms that are for members. ``promote`` makes a moderator, ``demote``
+    unmakes one.
+    """
+
+    room: str
+    user: str
+    action: Literal["kick", "ban", "unban", "invite", "uninvite", "promote", "demote"]
+    reason: str = ""
+
+
 class Subscribe(Command, tag="subscribe"):
     """Hear the notifications of some topics, now and whenever connected."""
 
@@ -255,6 +276,8 @@ AnyCommand: TypeAlias = (
     | Typing
     | MarkRead
     | Members
+    | SetAccess
+    | Moderate
     | Subscribe
     | Unsubscribe
     | Notifications
@@ -270,11 +293,12 @@ class Event(Struct, tag_field="type", kw_only=True):
 
 
 class RoomInfo(Struct, omit_defaults=True):
-    """A room: how many are in it, and what it is about."""
+    """A room: how many are in it, what it is about, and to whom it is open."""
 
     room: str
     members: int
     topic: str = ""
+    access: str = "public"
 
 
 class Membership(Struct):
@@ -441,6 +465,22 @@ class RoomCount(Event, tag="room_count"):
     members: int
 
 
+class RoomAccess(Event, tag="room_access"):
+    """To whom a room that one is in is open has changed."""
+
+    room: str
+    access: str
+
+
+class Expelled(Event, tag="expelled"):
+    """One was put out of a room, and may come back unless ``banned``."""
+
+    room: str
+    by: str
+    reason: str
+    banned: bool
+
+
 class Feed(Event, tag="feed"):
     """The latest value of something in a live feed. Older values may have been left out."""
 
@@ -465,6 +505,8 @@ AnyEvent: TypeAlias = (
     | RoomDescribed
     | RoomRemoved
     | RoomCount
+    | RoomAccess
+    | Expelled
     | Feed
 )
 

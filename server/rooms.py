@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from .engines.base import Entry, Position, RoomRecord
 from .protocol import CommandError
+from .rules import Rules
 
 LOBBY: Final = "lobby"
 """The room that always exists."""
@@ -144,13 +145,15 @@ class Room:
         topic: what it is about.
         channel: its log.
         count: how many users are in it.
+        rules: who may do what in it.
     """
 
-    __slots__ = ("channel", "count", "name", "topic")
+    __slots__ = ("channel", "count", "name", "rules", "topic")
 
     def __init__(self, record: RoomRecord) -> None:
         self.name = record.name
         self.topic = record.topic
+        self.rules = Rules.read(record.rules)
         self.channel = Channel(room_log(record.name))
         self.count = 0
 

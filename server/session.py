@@ -17,6 +17,8 @@ import rfc6455
 from .engines.base import UserRecord
 from .gate import Visitor
 from .rooms import Room
+from .rules import person
+from .tokens import Role
 
 __all__ = ["Session"]
 
@@ -94,6 +96,18 @@ class Session:
     def user_id(self) -> str:
         """Who it is; empty before ``hello``."""
         return self.user.id if self.user is not None else ""
+
+    @property
+    def role(self) -> Role:
+        """What the user may do everywhere."""
+        identity = self.visitor.identity
+        return Role.GUEST if identity is None else identity.role
+
+    @property
+    def person(self) -> str:
+        """What the rules of rooms name the user by."""
+        assert self.user is not None
+        return person(self.user.id, self.user.name_key, is_guest=bool(self.user.secret))
 
     @property
     def is_too_slow(self) -> bool:

@@ -134,11 +134,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
-    """A room: its name, what it is about, and the user who created it."""
+    """A room: its name, what it is about, who created it, and its rules, as the chat wrote them."""
 
     name: str
     topic: str = ""
     creator: str = ""
+    rules: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +263,10 @@ class Engine(ABC):
     @abstractmethod
     async def describe_room(self, name: str, topic: str) -> None:
         """Changes what a room is about."""
+
+    @abstractmethod
+    async def set_rules(self, name: str, rules: bytes) -> None:
+        """Changes the rules of a room."""
 
     @abstractmethod
     async def remove_room(self, name: str, log: str) -> bool:

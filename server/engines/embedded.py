@@ -340,6 +340,10 @@ class EmbeddedEngine(Engine):
         """See `Engine.describe_room`."""
         await self._writer.call(lambda store: store.describe_room(name, topic))
 
+    async def set_rules(self, name: str, rules: bytes) -> None:
+        """See `Engine.set_rules`."""
+        await self._writer.call(lambda store: store.set_rules(name, rules))
+
     async def remove_room(self, name: str, log: str) -> bool:
         """See `Engine.remove_room`."""
         return await self._writer.call(lambda store: store.remove_room(name, log))

@@ -67,6 +67,9 @@ MIGRATIONS: Final = (
         user TEXT NOT NULL, pattern TEXT NOT NULL, PRIMARY KEY (user, pattern)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE room ADD COLUMN rules BLOB NOT NULL DEFAULT x'';
+    """,
 )
 
 
@@ -296,8 +299,8 @@ class Store:
     def create_room(self, room: RoomRecord, log: str) -> bool:
         """See `Engine.create_room`."""
         created = self._run(
-            "INSERT OR IGNORE INTO room (name, topic, creator) VALUES (?, ?, ?)",
-            *(room.name, room.topic, room.creator),
+            "INSERT OR IGNORE INTO room (name, topic, creator, rules) VALUES (?, ?, ?, ?)",
+            *(room.name, room.topic, room.creator, room.rules),
         )
         self.create_log(log)
         return created.rowcount > 0
@@ -305,6 +308,10 @@ class Store:
     def describe_room(self, name: str, topic: str) -> None:
         """See `Engine.describe_room`."""
         self._run("UPDATE room SET topic = ? WHERE name = ?", topic, name)
+
+    def set_rules(self, name: str, rules: bytes) -> None:
+        """See `Engine.set_rules`."""
+        self._run("UPDATE room SET rules = ? WHERE name = ?", rules, name)
 
     def remove_room(self, name: str, log: str) -> bool:
         """See `Engine.remove_room`."""
@@ -316,7 +323,7 @@ class Store:
 
     def rooms(self) -> list[RoomRecord]:
         """See `Engine.rooms`."""
-        rows = self._run("SELECT name, topic, creator FROM room ORDER BY id")
+        rows = self._run("SELECT name, topic, creator, rules FROM room ORDER BY id")
         return [RoomRecord(*row) for row in rows]
 
     def add_member(self, room: str, user: str) -> bool:
