@@ -18,10 +18,11 @@ from typing import Final
 from .errors import HandshakeError
 from .headers import Headers
 
-__all__ = ["backoff_delays", "is_transient", "retry_after"]
+__all__ = ["MAX_RETRY_AFTER", "backoff_delays", "is_transient", "retry_after"]
 
 TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
 MAX_RETRY_AFTER: Final = 3600.0
+"""Seconds: for longer than that nobody is kept away."""
 SECONDS: Final = re.compile(rb"[0-9]{1,9}")
 
 

@@ -17,7 +17,8 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Seque
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from ..backoff import backoff_delays, is_transient, retry_after
+from ..backoff import MAX_RETRY_AFTER, backoff_delays, is_transient, retry_after
+from ..close import Close, CloseCode
 from ..connection import Connection, Role
 from ..errors import UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
@@ -92,7 +93,8 @@ class connect:
         backoff: for ``async for``: makes the delays between attempts, in seconds, each time that a
             connection was opened. When they run out, the error is raised. By default they are
             random, up to 5 seconds at first, and doubled up to a minute. A Retry-After field
-            of the server lengthens them.
+            of the server lengthens them; a hint in its Close (`Close.retry_after`) takes the place
+            of the first.
 
     Raises:
         UsageError: the URI or another argument is not valid. Nothing was sent.
@@ -192,7 +194,9 @@ class connect:
                 finally:
                     await _close(websocket)
                 delays = iter(self._backoff())
-                delay = next(delays, 0.0)
+                # A server that is being drained has spread its clients itself.
+                hint = Close(CloseCode.GOING_AWAY, websocket.close_reason).retry_after
+                delay = next(delays, 0.0) if hint is None else min(hint, MAX_RETRY_AFTER)
                 self._logger.info(
                     "connection to %s ended with %s; next in %.1f s",
                     origin,

@@ -55,11 +55,11 @@ def refusing(status: int, *fields: bytes) -> Script:
     return script
 
 
-def saying(message: str, code: int = 1000) -> Script:
+def saying(message: str, code: int = 1000, reason: str = "") -> Script:
     """Accepts, sends a message, and closes."""
 
     async def script(peer: RawPeer, request: bytes) -> None:
-        peer.send(accepting(request) + text(message, CLIENT) + close(code, role=CLIENT))
+        peer.send(accepting(request) + text(message, CLIENT) + close(code, reason, CLIENT))
         await peer.close_frame()
 
     return script
@@ -200,6 +200,27 @@ async def test_a_lost_connection_comes_back_after_the_first_delay() -> None:
         assert await messages(connect(address, backoff=middle), 3) == ["a", "b", "c"]
         # Each connection starts the delays anew.
         assert times == pytest.approx([0, 2.5, 10, 12.5, 20, 35], abs=0.01)
+        await settle()
+
+
+@pytest.mark.parametrize(
+    ("reason", "waited"),
+    [
+        ("new version retry-after=0.5", 0.5),
+        ("retry-after=100", 100),
+        ("retry-after=99999", 3600),
+        ("retry-after=soon", 2.5),
+    ],
+)
+@virtual_time
+async def test_a_server_that_is_drained_may_say_when_to_come_back(
+    reason: str, waited: float
+) -> None:
+    async with playing(saying("a", 1012, reason), refusing(503), saying("b")) as (address, times):
+        assert await messages(connect(address, backoff=middle), 2) == ["a", "b"]
+        assert times == pytest.approx([0, waited, waited + times[2] - times[1]], abs=0.01)
+        # The delays go on from where they were.
+        assert times[2] - times[1] == pytest.approx(7.5 if waited == 2.5 else 2.5, abs=0.01)
         await settle()
 
 
