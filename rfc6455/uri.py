@@ -122,7 +122,8 @@ def split_uri(uri: str, default_ports: Mapping[str, int]) -> Parts:
 
 def _shown(uri: str) -> str:
     """Quotes a URI for a message, without its credentials."""
-    return repr(re.sub(r"//[^/?#]*@", "//***@", uri))
+    # A password may hold what should have been encoded, and end the authority too early.
+    return repr(re.sub(r"^([A-Za-z0-9]+://)?.*@", r"\1***@", uri, flags=re.DOTALL))
 
 
 def _port(digits: str) -> int:

@@ -69,6 +69,8 @@ TARGETS: Final = {
         Target("uri", 200, ("rfc6455.uri",)),
         Target("request_head", 1000, ("rfc6455", "h11")),
         Target("response_head", 1000, ("rfc6455", "h11")),
+        Target("redirect", 200, ("rfc6455.redirect", "rfc6455.uri", "urllib.parse")),
+        Target("proxy", 600, ("rfc6455", "h11")),
         Target("differential", 400, (*FRAMES, "wsproto", "websockets")),
     )
 }

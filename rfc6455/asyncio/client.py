@@ -206,13 +206,17 @@ class connect:
             await asyncio.sleep(delay)
 
     async def _open(self) -> WebSocket:
+        timeout = asyncio.timeout(self._limits.open_timeout)
         try:
-            async with asyncio.timeout(self._limits.open_timeout):
+            async with timeout:
                 return await self._follow(self._destination)
-        except BaseException:
+        except BaseException as error:
             if self._route.sock is not None:
                 self._route.sock.close()
-            raise
+            if not timeout.expired():
+                raise
+            origin, limit = self._destination.uri.origin, self._limits.open_timeout
+            raise TimeoutError(f"no connection to {origin} within {limit} s") from error
 
     async def _follow(self, destination: Destination) -> WebSocket:
         while True:

@@ -7,6 +7,7 @@ import pytest
 from rfc6455 import HandshakeError, Limits, UsageError
 from rfc6455.handshake import ServerHandshake
 from rfc6455.http import HeadReader, error_response
+from rfc6455.proxy import parse_proxy
 from rfc6455.uri import parse_uri
 
 
@@ -94,3 +95,10 @@ def test_limits_of_a_head_do_not_depend_on_the_cut(head: bytes, verdict: str) ->
     assert feed(limits, *(head[i : i + 1] for i in range(len(head)))) == verdict
     for cut in range(len(head)):
         assert feed(limits, head[:cut], head[cut:]) == verdict
+
+
+def test_the_password_of_a_proxy_that_should_have_been_encoded_is_not_told() -> None:
+    """A number sign in it ended what was taken for credentials, and the rest stood in the error."""
+    with pytest.raises(UsageError) as caught:
+        parse_proxy("http://user:pass#word@proxy.example")
+    assert "word@" not in str(caught.value)

@@ -228,7 +228,7 @@ async def test_a_server_that_does_not_answer_in_time(answer: bytes) -> None:
         await peer.rest()
 
     async with scripted_server(script) as address:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"ws://127\.0\.0\.1:\d+ within 10 s"):
             await rfc6455.connect(address, limits=Limits(open_timeout=10))
     assert now() == pytest.approx(10)
 

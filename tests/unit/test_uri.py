@@ -85,3 +85,24 @@ def test_parse_uri(uri: str, parsed: WebSocketURI, host: str | None) -> None:
 def test_parse_uri_refuses(uri: str) -> None:
     with pytest.raises(UsageError):
         parse_uri(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://user:secret@h/",
+        "ws://user:secret@h:0/",
+        "ws://user:se#secret@h/",
+        "ws://user:se/secret@h:0/",
+        "ws://user:se?secret@h:0/#",
+        "ws://user:se@secret@h:0/",
+        "ws://user:se secret@h/",
+        "ws://user:secret\n@h/",
+        "user:secret@h/",
+        "ws:/user:secret@h/",
+    ],
+)
+def test_an_error_does_not_tell_the_password(uri: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_uri(uri)
+    assert "secret" not in str(caught.value)
