@@ -1,6 +1,19 @@
 """The WebSocket protocol, RFC 6455: a sans-IO core, and asyncio on top."""
 
-from .asyncio import Drained, Server, WebSocket, connect, serve, unix_connect
+from .asyncio import (
+    CallbackWebSocket,
+    Drained,
+    Endpoint,
+    Listener,
+    Overflow,
+    Server,
+    WebSocket,
+    broadcast,
+    connect,
+    connect_listener,
+    serve,
+    unix_connect,
+)
 from .auth import basic_auth
 from .backoff import backoff_delays, is_transient
 from .close import Close, CloseCode
@@ -16,17 +29,19 @@ from .errors import (
     UsageError,
     WebSocketError,
 )
-from .events import Closed, Event, Fault, Message, Ping, Pong
+from .events import Closed, Event, Fault, Fragment, Message, Ping, Pong
 from .extensions import Extension, ExtensionFactory, PermessageDeflate
 from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
 from .listening import systemd_sockets
+from .prepared import PreparedMessage
 from .router import Route, Router
 from .state import State
 from .version import __version__
 
 __all__ = [
+    "CallbackWebSocket",
     "Close",
     "CloseCode",
     "Closed",
@@ -35,17 +50,22 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "Drained",
+    "Endpoint",
     "Event",
     "Extension",
     "ExtensionFactory",
     "Fault",
+    "Fragment",
     "HandshakeError",
     "Headers",
     "Limits",
+    "Listener",
     "Message",
+    "Overflow",
     "PermessageDeflate",
     "Ping",
     "Pong",
+    "PreparedMessage",
     "ProtocolError",
     "ProxyError",
     "Request",
@@ -62,7 +82,9 @@ __all__ = [
     "__version__",
     "backoff_delays",
     "basic_auth",
+    "broadcast",
     "connect",
+    "connect_listener",
     "implementation",
     "is_transient",
     "serve",

@@ -15,11 +15,12 @@ from enum import Enum
 from .close import Close, CloseCode
 from .codec import Decoder, encode, encode_message
 from .errors import ProtocolError, UsageError, connection_closed
-from .events import Closed, Event, Fault, Ping, Pong
+from .events import Closed, Event, Fault, Fragment, Ping, Pong
 from .extensions.base import Extension
 from .frames import Opcode
 from .limits import Limits
 from .masking import new_masking_key
+from .prepared import PreparedMessage
 from .state import State, Trigger, transition
 
 __all__ = ["Connection", "Role", "TransportAction"]
@@ -138,6 +139,21 @@ class Connection:
         return self._extensions
 
     @property
+    def may_send(self) -> bool:
+        """Whether a message may be sent still."""
+        return self.state is State.OPEN or self.state is State.CLOSE_RECEIVED
+
+    @property
+    def is_mid_message(self) -> bool:
+        """Whether fragments of a message were sent, and not its last."""
+        return self._sending is not None
+
+    @property
+    def incomplete_size(self) -> int:
+        """How much of an unfinished message is kept, in bytes."""
+        return self._decoder.incomplete_size
+
+    @property
     def close_received(self) -> Close | None:
         """The Close frame that the peer sent, if it did."""
         return self._close_received
@@ -182,8 +198,8 @@ class Connection:
             now: the time at which they came.
 
         Returns:
-            What they complete, in order: `str` and `bytes` for messages, `Ping`, `Pong`, `Close`,
-            `Fault`, `Closed`.
+            What they complete, in order: `str` and `bytes` for messages, `Fragment` where pieces
+            were asked for, `Ping`, `Pong`, `Close`, `Fault`, `Closed`.
         """
         if self.state is not State.OPEN and self.state is not State.CLOSE_SENT:
             return self._discard(len(data))
@@ -195,6 +211,17 @@ class Connection:
         if not self.only_messages:
             self._react(events, now)
         return events
+
+    def stream(self) -> Fragment | None:
+        """Asks for the next message in pieces: `receive_data` returns a `Fragment` for each.
+
+        Where the message has begun, it is the current one. Each piece is as large as frames and
+        reads make it; the limits of a message hold for their sum.
+
+        Returns:
+            What is here of it, if anything is.
+        """
+        return self._decoder.stream()
 
     def receive_eof(self) -> list[Event]:
         """Takes the end of TCP, however it came.
@@ -258,12 +285,15 @@ class Connection:
         return data
 
     def send(
-        self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None
+        self,
+        message: str | bytes | bytearray | memoryview | PreparedMessage,
+        *,
+        compress: bool | None = None,
     ) -> None:
         """Sends a message: text for `str`, binary for the others, which are copied.
 
         Args:
-            message: the message.
+            message: the message; or one that was prepared for many.
             compress: as in `send_text`.
 
         Raises:
@@ -284,12 +314,38 @@ class Connection:
                 self._outbox.append(encode_message(message, key))  # type: ignore[arg-type]
             except UnicodeEncodeError as error:
                 raise _not_unicode(error) from error
-        elif isinstance(message, str):
-            self.send_text(message, compress=compress)
-        elif isinstance(message, bytes | bytearray | memoryview):
-            self.send_binary(message, compress=compress)
+        elif kind is PreparedMessage:
+            self._send_prepared(message, compress)  # type: ignore[arg-type]
+        elif isinstance(message, str | bytes | bytearray | memoryview):
+            self.send_fragment(message, final=True, compress=compress)
         else:
             raise TypeError(f"a message is str or bytes, not {kind.__name__}")
+
+    def send_fragment(
+        self,
+        fragment: str | bytes | bytearray | memoryview,
+        *,
+        final: bool,
+        compress: bool | None = None,
+    ) -> None:
+        """Sends the next fragment of a message: of text for `str`, of a binary one for the others.
+
+        Args:
+            fragment: any part of the message, empty or not.
+            final: whether the message ends with it.
+            compress: as in `send_text`.
+
+        Raises:
+            UsageError: it is text in a binary message, or bytes in a text; or as in `send_text`.
+            ConnectionClosed: our Close was sent, or TCP has ended.
+            TypeError: it is neither text nor bytes.
+        """
+        if isinstance(fragment, str):
+            self.send_text(fragment, final=final, compress=compress)
+        elif isinstance(fragment, bytes | bytearray | memoryview):
+            self.send_binary(fragment, final=final, compress=compress)
+        else:
+            raise TypeError(f"a fragment is str or bytes, not {type(fragment).__name__}")
 
     def send_text(self, text: str, *, final: bool = True, compress: bool | None = None) -> None:
         """Sends a text message, or the next fragment of one.
@@ -443,7 +499,7 @@ class Connection:
     def _send_message(
         self, opcode: Opcode, payload: bytes, final: bool, compress: bool | None
     ) -> None:
-        if self.state is not State.OPEN and self.state is not State.CLOSE_RECEIVED:
+        if not self.may_send:
             raise connection_closed(self._close_received, self._close_sent)
         rsv = 0
         if self._sending is None:
@@ -464,8 +520,26 @@ class Connection:
             payload = extension.encode(payload, final=final)
         self._send_frame(opcode, payload, final, rsv)
 
+    def _send_prepared(self, message: PreparedMessage, compress: bool | None) -> None:
+        if not self.may_send:
+            raise connection_closed(self._close_received, self._close_sent)
+        if self._masks or self._sending is not None or len(self._extensions) > 1:
+            self.send(message.message, compress=compress)
+            return
+        frame = message.frame
+        if self._extensions:
+            extension = self._extensions[0]
+            if extension.applies_to(message.size) if compress is None else compress:
+                share = extension.share()
+                if share is None:
+                    self.send(message.message, compress=compress)
+                    return
+                frame = message.frame_with(extension, share)
+                extension.skip_shared()
+        self._outbox.append(frame)
+
     def _send_control(self, opcode: Opcode, payload: bytes) -> None:
-        if self.state is not State.OPEN and self.state is not State.CLOSE_RECEIVED:
+        if not self.may_send:
             raise connection_closed(self._close_received, self._close_sent)
         payload = bytes(memoryview(payload))
         if len(payload) > 125:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from .close import Close
 from .errors import ProtocolError
 
-__all__ = ["Closed", "Event", "Fault", "Message", "Ping", "Pong"]
+__all__ = ["Closed", "Event", "Fault", "Fragment", "Message", "Ping", "Pong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,19 @@ class Pong:
     """The peer answered a Ping of ours, or sent a Pong unasked (§5.5.3)."""
 
     payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of a message, where `Connection.stream` asked for pieces.
+
+    Attributes:
+        data: text that ends between two characters, or bytes.
+        final: whether the message ends here.
+    """
+
+    data: str | bytes
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +70,4 @@ class Closed:
 
 
 Message: TypeAlias = str | bytes
-Event: TypeAlias = Message | Ping | Pong | Close | Fault | Closed
+Event: TypeAlias = Message | Fragment | Ping | Pong | Close | Fault | Closed

@@ -45,6 +45,9 @@ class Limits:
         max_queued_messages: received and not yet taken by the application; then reading pauses.
         max_queued_size: the same in bytes.
         write_high_water: bytes that wait to be written; then ``send`` waits.
+        max_unsent_size: bytes of pushed messages that wait behind those; see `Overflow`.
+        write_timeout: in which a peer must take some of what waits to be written, when that is over
+            the high-water mark. Breach: the transport is dropped.
 
         control_rate: Pings and Pongs of the peer's in a second, over time; off by default. Breach:
             1008.
@@ -70,6 +73,8 @@ class Limits:
     max_queued_messages: int | None = 16
     max_queued_size: int | None = 1 * MiB
     write_high_water: int = 64 * KiB
+    max_unsent_size: int = 1 * MiB
+    write_timeout: float | None = 20.0
 
     control_rate: float | None = None
     control_burst: int | None = 50

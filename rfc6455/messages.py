@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .close import Close, CloseCode
 from .errors import ProtocolError
-from .events import Event, Ping, Pong
+from .events import Event, Fragment, Ping, Pong
 from .extensions.base import Extension
 from .frames import FrameHeader, Opcode
 from .utf8 import Utf8Validator
@@ -39,6 +39,7 @@ class MessageAssembler:
         "_max_size",
         "_opcode",
         "_size",
+        "_streaming",
         "_utf8",
     )
 
@@ -56,6 +57,7 @@ class MessageAssembler:
         self._header: FrameHeader | None = None
         self._control_payload = b""
         self._opcode: Opcode | None = None
+        self._streaming = False
         self._clear()
 
     def _clear(self) -> None:
@@ -80,6 +82,21 @@ class MessageAssembler:
     def in_message(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._opcode is not None
+
+    @property
+    def incomplete_size(self) -> int:
+        """How much of an unfinished message is kept, in bytes."""
+        return len(self._buffer)
+
+    @property
+    def takes_whole_messages(self) -> bool:
+        """Whether a message that is here whole may be taken without looking at its pieces."""
+        return self._opcode is None and not self._streaming
+
+    def stream(self) -> Fragment | None:
+        """Gives the current message, or the next one, in pieces; returns what is here of it."""
+        self._streaming = True
+        return self._take_piece() if self._buffer else None
 
     def start_frame(self, header: FrameHeader) -> None:
         """Judges a frame by its header, before any of its payload.
@@ -123,7 +140,8 @@ class MessageAssembler:
         """Takes the next piece of the frame's payload, unmasked.
 
         Returns:
-            What the frame completes: a message, a Ping, a Pong, a Close; or None.
+            What the frame completes: a message, a Ping, a Pong, a Close; or None. While messages
+            are streamed, each piece of one.
 
         Raises:
             ProtocolError: 1007 for text that is not UTF-8, from its first impossible octet on;
@@ -137,7 +155,7 @@ class MessageAssembler:
         final = header.fin and end_of_frame
         if self._decoders:
             payload = self._decode(payload, final)
-        if final and not self._buffer:
+        if final and not self._buffer and not self._streaming:
             return self._finish(payload)
         # §8.1: fail "when an endpoint is to interpret a byte stream as UTF-8 but finds that the
         # byte stream is not, in fact, a valid UTF-8 stream": now, not at the end of the message.
@@ -147,7 +165,22 @@ class MessageAssembler:
             except UnicodeDecodeError as error:
                 raise _invalid_text("text message") from error
         self._buffer += payload
+        if self._streaming:
+            return self._take_last_piece() if final else self._take_piece()
         return self._finish(self._buffer) if final else None
+
+    def _take_piece(self) -> Fragment | None:
+        """Takes all that is here but a character that is cut."""
+        end = len(self._buffer) - (len(self._utf8.incomplete) if self._utf8 is not None else 0)
+        if not end:
+            return None
+        piece = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return Fragment(piece if self._utf8 is None else piece.decode(), final=False)
+
+    def _take_last_piece(self) -> Fragment:
+        self._streaming = False
+        return Fragment(self._finish(self._buffer), final=True)
 
     def _decode(self, payload: bytes, final: bool) -> bytes:
         last = len(self._decoders) - 1

@@ -12,7 +12,7 @@ from typing import Final
 
 from .close import Close
 from .errors import ProtocolError
-from .events import Event, Fault
+from .events import Event, Fault, Fragment
 from .extensions.base import Extension
 from .frames import FrameHeader, Opcode, apply_mask, decode_header
 from .messages import MessageAssembler
@@ -88,6 +88,7 @@ class Decoder:
 
     Attributes:
         only_messages: whether the last `receive_data` returned nothing but messages.
+        incomplete_size: how much of an unfinished message is kept, in bytes.
     """
 
     __slots__ = (
@@ -101,6 +102,7 @@ class Decoder:
         "_partial",
         "_takes_none",
         "_whole_limit",
+        "incomplete_size",
         "only_messages",
     )
 
@@ -129,6 +131,7 @@ class Decoder:
         self._at_boundary = True
         self._ended = False
         self.only_messages = True
+        self.incomplete_size = 0
 
     def set_max_message_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""
@@ -164,16 +167,26 @@ class Decoder:
             events.append(Fault(error.with_traceback(None)))
             self.only_messages = False
             self._end()
-        self._at_boundary = not (
-            self._partial or self._header or self._messages.in_message or self._ended
-        )
+        self._settle()
         return events
+
+    def stream(self) -> Fragment | None:
+        """Gives the current message, or the next one, in pieces; returns what is here of it."""
+        piece = self._messages.stream()
+        self._settle()
+        return piece
+
+    def _settle(self) -> None:
+        self.incomplete_size = self._messages.incomplete_size
+        self._at_boundary = not (self._partial or self._header or self._ended) and (
+            self._messages.takes_whole_messages
+        )
 
     def _parse(self, data: bytes, position: int, events: list[Event]) -> None:
         while True:
             header = self._header
             if header is None:
-                if not self._messages.in_message:
+                if self._messages.takes_whole_messages:
                     position = self._take_whole_messages(
                         data, position, self._masked, self._whole_limit, events
                     )
@@ -199,7 +212,7 @@ class Decoder:
             event = self._messages.receive_payload(payload, end_of_frame=end_of_frame)
             if event is not None:
                 events.append(event)
-                if header.opcode.is_control:
+                if header.opcode.is_control or type(event) is Fragment:
                     self.only_messages = False
                     if type(event) is Close:
                         self._end()

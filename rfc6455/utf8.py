@@ -37,6 +37,11 @@ class Utf8Validator:
             self._tail = b""
 
     @property
+    def incomplete(self) -> bytes:
+        """The octets at the end of a code point that is cut."""
+        return self._tail
+
+    @property
     def complete(self) -> bool:
         """Whether the text may end here: no code point is cut."""
         return not self._tail

@@ -1,7 +1,24 @@
-"""WebSocket on asyncio: `serve`, `connect`, and the `WebSocket` that both give."""
+"""WebSocket on asyncio: `serve`, `connect`, and what both give."""
 
-from .client import connect, unix_connect
+from .broadcast import broadcast
+from .client import connect, connect_listener, unix_connect
 from .connection import WebSocket
+from .endpoint import Endpoint
+from .listener import CallbackWebSocket, Listener
+from .outgoing import Overflow
 from .server import Drained, Server, serve
 
-__all__ = ["Drained", "Server", "WebSocket", "connect", "serve", "unix_connect"]
+__all__ = [
+    "CallbackWebSocket",
+    "Drained",
+    "Endpoint",
+    "Listener",
+    "Overflow",
+    "Server",
+    "WebSocket",
+    "broadcast",
+    "connect",
+    "connect_listener",
+    "serve",
+    "unix_connect",
+]

@@ -15,7 +15,8 @@ import socket
 import ssl as ssl_module
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, cast
 
 from ..backoff import MAX_RETRY_AFTER, backoff_delays, is_transient, retry_after
 from ..close import Close, CloseCode
@@ -33,10 +34,11 @@ from ..version import USER_AGENT
 from ..way import default_context
 from .connection import WebSocket
 from .dialing import turn
+from .listener import CallbackWebSocket, Listener
 from .opening import Opening
 from .route import Route
 
-__all__ = ["connect", "unix_connect"]
+__all__ = ["connect", "connect_listener", "unix_connect"]
 
 LoggerLike: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
@@ -156,6 +158,7 @@ class connect:
         self._one_at_a_time = one_at_a_time
         self._retry = retry
         self._backoff = backoff
+        self._make: Callable[..., Any] = WebSocket
         self._websocket: WebSocket | None = None
         # What may not stand in a request is found before anything happens.
         self._first: ClientHandshake | None = self._handshake(self._destination)
@@ -221,7 +224,7 @@ class connect:
     async def _follow(self, destination: Destination) -> WebSocket:
         while True:
             answer = await self._ask(destination)
-            if isinstance(answer, WebSocket):
+            if not isinstance(answer, Response):
                 return answer
             following = destination.follow(answer)
             if following is None:
@@ -247,7 +250,7 @@ class connect:
                 await self._route.start(opening, leg, self._tls(uri), name)
                 answer = await opening.result
             finally:
-                if not isinstance(answer, WebSocket):
+                if answer is None or isinstance(answer, Response):
                     opening.abandon()
             return answer
 
@@ -276,13 +279,32 @@ class connect:
         core = Connection(
             Role.CLIENT, limits=self._limits, extensions=handshake.extensions, now=loop.time()
         )
-        websocket = WebSocket(
+        websocket: WebSocket = self._make(
             core, transport, loop, response=response, subprotocol=handshake.subprotocol
         )
         transport.set_protocol(websocket)
+        websocket.opened()
         if handshake.trailing_data:
             websocket.data_received(handshake.trailing_data)
         return websocket
+
+
+async def connect_listener(listener: Listener, uri: str, **options: Any) -> CallbackWebSocket:
+    """Connects to a server, with callbacks for what comes.
+
+    Args:
+        listener: whose methods are called.
+        uri: a ws or wss URI.
+        options: those of `connect`.
+
+    Raises:
+        Exception: as `connect` does.
+    """
+    connecting = connect(uri, **options)
+    logger = connecting._logger
+    connecting._make = partial(CallbackWebSocket, listener=listener, on_error=logger.exception)
+    websocket: Any = await connecting
+    return cast("CallbackWebSocket", websocket)
 
 
 def unix_connect(

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
 
 from ..connection import Connection
 from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError
-from ..events import Message
+from ..events import Fragment, Message
 from ..http import Request, Response
 from ..state import State
 from .endpoint import Endpoint
 from .inbox import Inbox, PythonInbox
+from .pieces import Assembly, Pieces
 
 __all__ = ["WebSocket"]
-
-BATCH: Final = 256
-"""Messages of one connection that are handed out in one turn of the event loop."""
 
 
 class WebSocket(Endpoint):
@@ -38,8 +35,7 @@ class WebSocket(Endpoint):
     """
 
     __slots__ = (
-        "_backlog",
-        "_ended",
+        "_assembly",
         "_inbox",
         "_max_queued_messages",
         "_max_queued_size",
@@ -70,10 +66,8 @@ class WebSocket(Endpoint):
         self._max_queued_messages = limits.max_queued_messages
         self._max_queued_size = limits.max_queued_size
         self._inbox: PythonInbox = Inbox(loop)
-        # Behind the inbox, in reverse.
-        self._backlog: list[Message] = []
         self._unread = 0
-        self._ended = False
+        self._assembly: Assembly | None = None
 
     async def recv(self) -> Message:
         """Receives the next message: `str` for text, `bytes` for binary.
@@ -82,7 +76,26 @@ class WebSocket(Endpoint):
             ConnectionClosed: nothing more will come; every message before has been received.
             UsageError: another task is receiving already.
         """
-        return await self._inbox.get(self, False)
+        if self._assembly is not None and self._assembly.expected:
+            return await self._assembly.whole(self._receive_item)
+        message: Message = await self._inbox.get(self, False)
+        return message
+
+    def recv_streaming(self) -> AsyncIterator[Message]:
+        """Receives the next message in pieces as they come: `str` for text, `bytes` for binary.
+
+        The pieces are as large as frames and reads make them, and text is cut between characters.
+        A message that is here already is one piece. The limits of a message hold for the sum of its
+        pieces. Where the iteration is given up in the middle, the rest of the message is thrown
+        away.
+
+        Raises:
+            ConnectionClosed: nothing more will come; the message may be unfinished.
+            UsageError: another task is receiving already.
+        """
+        if self._assembly is None:
+            self._assembly = Assembly()
+        return Pieces(self._assembly, self._ask_for_pieces, self._receive_item)
 
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterates over messages until the connection is closed as agreed (1000, 1001).
@@ -93,21 +106,38 @@ class WebSocket(Endpoint):
         return self
 
     def __anext__(self) -> Awaitable[Message]:
+        if self._assembly is not None and self._assembly.expected:
+            return self._next_whole(self._assembly)
         return self._inbox.get(self, True)
+
+    async def _next_whole(self, assembly: Assembly) -> Message:
+        try:
+            return await assembly.whole(self._receive_item)
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+    def _receive_item(self) -> Awaitable[Message | Fragment]:
+        return self._inbox.get(self, False)
+
+    def _ask_for_pieces(self) -> None:
+        assert self._assembly is not None
+        if not self._inbox and not self._backlog:
+            self._assembly.expected = True
+            here = self._core.stream()
+            if here is not None:
+                self._inbox.put([here])
 
     # What the inbox tells
 
     def _run_out(self, iterating: bool) -> None:
-        if self._backlog:
-            self._loop.call_soon(self._refill)
-        elif self._ended:
+        if self._ended and not self._backlog:
             error = self._reach_end()
             raise (
                 StopAsyncIteration if iterating and isinstance(error, ConnectionClosedOK) else error
             )
 
     def _caught_up(self) -> None:
-        if not self._backlog:
+        if self._may_read():
             self._inbox.watched = False
             self._resume_reading()
 
@@ -127,27 +157,18 @@ class WebSocket(Endpoint):
 
     # What the base class delivers
 
-    def _deliver(self, messages: list[Message], size: int) -> None:
+    def _deliver(self, messages: list[Message | Fragment], size: int) -> None:
         inbox = self._inbox
-        if self._backlog:
-            messages.reverse()
-            self._backlog[:0] = messages
-        else:
-            if not inbox:
-                self._unread = 0
-            if len(messages) > BATCH:
-                # A flood of tiny messages must not keep other connections waiting.
-                self._backlog = messages[: BATCH - 1 : -1]
-                del messages[BATCH:]
-            inbox.put(messages)
-        if inbox or self._backlog:
+        if not inbox:
+            self._unread = 0
+        inbox.put(messages)
+        if inbox:
             self._unread += size
             if self._is_full():
                 inbox.watched = True
                 self._pause_reading()
 
     def _deliver_end(self) -> None:
-        self._ended = True
         # It is answered when the application comes here, at once when nothing can be under way, or
         # after a grace.
         if self._inbox.waiting:
@@ -155,20 +176,11 @@ class WebSocket(Endpoint):
         elif not self._inbox and not self._inbox.busy:
             self._core.answer_close(self._loop.time())
 
-    def _refill(self) -> None:
-        """Hands out the next batch of a long run of messages."""
-        if self._inbox or not self._backlog:
-            return
-        messages = self._backlog[: -BATCH - 1 : -1]
-        del self._backlog[-BATCH:]
-        self._batching = True
-        try:
-            self._inbox.put(messages)
-        finally:
-            self._end_batch()
+    def _may_read(self) -> bool:
+        return not self._backlog and not self._inbox
 
     def _is_full(self) -> bool:
         messages, size = self._max_queued_messages, self._max_queued_size
-        return (messages is not None and len(self._inbox) + len(self._backlog) >= messages) or (
+        return (messages is not None and len(self._inbox) >= messages) or (
             size is not None and self._unread >= size
         )

@@ -1,7 +1,8 @@
-"""One end of an open WebSocket on asyncio: bytes to the core and back, time, and closing.
+"""One end of an open WebSocket on asyncio.
 
-What lives here: all that is the same whether a coroutine or a `Listener` takes the messages. This
-file does not know about frames, nor who takes the messages, nor how the opening handshake went.
+What lives here: receiving, closing and time, as they are whether a coroutine or a `Listener` takes
+the messages. This file does not know about frames, nor who takes the messages, nor how the opening
+handshake went.
 """
 
 from __future__ import annotations
@@ -9,26 +10,26 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from typing import Any, Final, Self
 
 from ..close import Close, CloseCode
 from ..connection import Connection, TransportAction
-from ..errors import ConnectionClosed, UsageError, connection_closed
-from ..events import Closed, Event, Fault, Message, Pong
+from ..errors import ConnectionClosed, UsageError
+from ..events import Closed, Event, Fault, Fragment, Message, Pong
 from ..http import Request, Response
 from ..state import State
+from .outgoing import Outgoing
 
 __all__ = ["Endpoint"]
 
-COLLECT_AT_MOST: Final = 64 * 1024
-"""Bytes that replies may add up to before they are written in the middle of a batch."""
+BATCH: Final = 256
+"""Messages of one connection that are handed out in one turn of the event loop."""
 PIECE: Final = 4 * 1024
 """Bytes that are taken at a time where an extension may make much more of them."""
 
 
-class Endpoint(asyncio.Protocol):
+class Endpoint(Outgoing):
     """What `WebSocket` and the connection of a `Listener` have in common.
 
     Attributes:
@@ -37,29 +38,20 @@ class Endpoint(asyncio.Protocol):
         subprotocol: the one that was agreed on, or None.
     """
 
-    # What waits for the application: messages, or nothing where a `Listener` takes them at once.
-    _inbox: Sized
-
     __slots__ = (
         "__weakref__",
-        "_batching",
+        "_backlog",
         "_close_written",
         "_closed_waiter",
         "_closing",
-        "_collected",
-        "_core",
+        "_ended",
         "_expands",
-        "_flush_scheduled",
         "_held",
-        "_loop",
         "_on_lost",
         "_peer_eof",
         "_pings",
         "_reading_paused",
         "_timer",
-        "_transport",
-        "_write_paused",
-        "_writers",
         "request",
         "response",
         "subprotocol",
@@ -76,28 +68,22 @@ class Endpoint(asyncio.Protocol):
         subprotocol: str | None = None,
         on_lost: Callable[[Any], None] | None = None,
     ) -> None:
+        super().__init__(core, transport, loop)
         self.request = request
         self.response = response
         self.subprotocol = subprotocol
-        self._core = core
-        self._transport = transport
-        self._loop = loop
         self._on_lost = on_lost
         self._expands = bool(core.extensions)
         self._held = b""
+        self._backlog: list[Message | Fragment] = []
+        self._ended = False
         self._reading_paused = False
         self._peer_eof = False
         self._closing = False
         self._close_written = False
-        self._batching = False
-        self._collected = 0
-        self._flush_scheduled = False
-        self._write_paused = False
-        self._writers: deque[asyncio.Future[None]] | None = None
         self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        transport.set_write_buffer_limits(high=core.limits.write_high_water)
         self._set_timer()
 
     # What an application sees
@@ -132,32 +118,6 @@ class Endpoint(asyncio.Protocol):
         """Our own address, as the socket gives it."""
         return self._transport.get_extra_info("sockname")
 
-    async def send(
-        self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None
-    ) -> None:
-        """Sends a message: text for `str`, binary for the others, which are copied.
-
-        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
-        cancelled or raises, nothing of the message was sent.
-
-        Args:
-            message: the message.
-            compress: whether it is compressed, where the peer agreed to that; None lets the
-                extension decide by its size.
-
-        Raises:
-            ConnectionClosed: the connection is over, or is being closed by us.
-            TypeError: it is neither text nor bytes.
-        """
-        if self._write_paused or self._writers:
-            await self._wait_for_turn()
-        self._core.send(message, compress=compress)
-        # One write for the replies to a batch of messages, and no delay for a single one.
-        if self._batching or self._inbox:
-            self._collect(len(message))
-        else:
-            self._flush()
-
     async def ping(self, data: bytes = b"") -> float:
         """Sends a Ping and waits for its Pong. Returns the time that took, in seconds.
 
@@ -190,12 +150,19 @@ class Endpoint(asyncio.Protocol):
         Raises:
             UsageError: the code must not travel, or the reason is over 123 bytes. Nothing was sent.
         """
+        self.start_close(code, reason)
+        await self.wait_closed()
+
+    def start_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Starts the closing handshake, as `close` does, without waiting for its end."""
+        # What was pushed before goes before.
+        while self._pushed and not self._fragmenting and self._core.may_send:
+            self._hand_over()
         self._core.close(code, reason, self._loop.time())
         self._closing = True
         self._after_closing_step()
         if self._reading_paused:
             self._resume_reading()
-        await self.wait_closed()
 
     def set_max_message_size(self, size: int | None) -> None:
         """Changes `Limits.max_message_size`, from the next frame on.
@@ -253,13 +220,11 @@ class Endpoint(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the end of TCP."""
-        self._sort(self._core.receive_eof(), 0)
+        self._sort(self._core.receive_eof())
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for waiter in self._writers or ():
-            if not waiter.done():
-                waiter.set_result(None)
+        self._let_all_go()
         for _, pinging in (self._pings or {}).values():
             if not pinging.done():
                 pinging.set_exception(self._closed_error())
@@ -270,25 +235,22 @@ class Endpoint(asyncio.Protocol):
         if self._on_lost is not None:
             self._on_lost(self)
 
-    def pause_writing(self) -> None:
-        """The peer reads too slowly: `send` waits."""
-        self._write_paused = True
+    def opened(self) -> None:
+        """Is told by whoever ran the opening handshake that it is over."""
 
-    def resume_writing(self) -> None:
-        """The peer has caught up."""
-        self._write_paused = False
-        self._flush()
-        self._wake_writer()
-
-    # Receiving: who takes the messages
+    # Who takes the messages
 
     @abstractmethod
-    def _deliver(self, messages: list[Message], size: int) -> None:
-        """Takes messages, ``size`` bytes in all; pauses reading where they are too many."""
+    def _deliver(self, messages: list[Message | Fragment], size: int) -> None:
+        """Takes messages, ``size`` bytes in all."""
 
     @abstractmethod
     def _deliver_end(self) -> None:
         """Takes that nothing more will come; answers it, where nothing can be under way."""
+
+    def _may_read(self) -> bool:
+        """Tells whether reading may go on."""
+        return not self._backlog
 
     # Receiving
 
@@ -303,30 +265,67 @@ class Endpoint(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         core = self._core
         events = core.receive_data(data, self._loop.time())
-        size = len(data)
-        if self._expands:
-            size = sum(len(event) for event in events if isinstance(event, str | bytes))
         if not core.only_messages:
-            self._sort(events, size)
+            self._sort(events)
         # Once closing has begun nothing more is kept.
         elif events and not self._closing:
-            self._deliver(events, size)  # type: ignore[arg-type]
+            self._hand_out(
+                events,  # type: ignore[arg-type]
+                sum(map(len, events)) if self._expands else len(data),  # type: ignore[arg-type]
+            )
 
-    def _sort(self, events: list[Event], size: int) -> None:
-        """Deals with events other than messages; delivers the messages, in their order."""
-        messages: list[Message] = []
-        ended = False
+    def _sort(self, events: list[Event]) -> None:
+        """Deals with events other than messages; hands out the messages, in their order."""
+        messages: list[Message | Fragment] = []
+        size = 0
         for event in events:
             if isinstance(event, str | bytes):
                 messages.append(event)
+                size += len(event)
+            elif isinstance(event, Fragment):
+                messages.append(event)
+                size += len(event.data)
             elif isinstance(event, Pong):
                 self._accept_pong(event.payload)
             elif isinstance(event, Close | Fault | Closed):
-                ended = True
+                self._ended = True
         if messages and not self._closing:
-            self._deliver(messages, size)
-        if ended:
+            self._hand_out(messages, size)
+        if self._ended and not self._backlog:
             self._deliver_end()
+
+    def _hand_out(self, messages: list[Message | Fragment], size: int) -> None:
+        if len(messages) <= BATCH and not self._backlog:
+            self._deliver(messages, size)
+            return
+        # A flood of tiny messages must not keep other connections waiting: some now, and the rest
+        # in later turns of the loop.
+        if not self._backlog:
+            self._loop.call_soon(self._hand_out_more)
+            self._deliver(messages[:BATCH], size)
+            messages = messages[BATCH:]
+        self._backlog += messages
+        self._pause_reading()
+
+    def _hand_out_more(self) -> None:
+        messages = self._backlog[:BATCH]
+        del self._backlog[:BATCH]
+        self._batching = True
+        try:
+            self._deliver(messages, 0)
+        finally:
+            self._end_batch()
+        if self._backlog:
+            self._loop.call_soon(self._hand_out_more)
+        elif self._ended:
+            self._deliver_end()
+            self._after_closing_step()
+        else:
+            self._read_again()
+
+    def _end_batch(self) -> None:
+        self._batching = False
+        self._flush()
 
     def _accept_pong(self, payload: bytes) -> None:
         if not self._pings or payload not in self._pings:
@@ -347,6 +346,10 @@ class Endpoint(asyncio.Protocol):
             self._core.pause_reading()
             self._transport.pause_reading()
 
+    def _read_again(self) -> None:
+        if self._reading_paused and self._may_read():
+            self._resume_reading()
+
     def _resume_reading(self) -> None:
         self._reading_paused = False
         self._core.resume_reading(self._loop.time())
@@ -362,53 +365,6 @@ class Endpoint(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
         self._set_timer()
-
-    def _closed_error(self) -> ConnectionClosed:
-        return connection_closed(self._core.close_received, self._core.close_sent)
-
-    # Sending
-
-    def _flush(self) -> None:
-        self._collected = 0
-        self._flush_scheduled = False
-        # While writing is held up everything stays in the core, which keeps one Pong at most.
-        if not self._write_paused:
-            data = self._core.data_to_send()
-            if data and not self._transport.is_closing():
-                self._transport.write(data)
-
-    def _collect(self, size: int) -> None:
-        self._collected += size
-        if self._collected > COLLECT_AT_MOST:
-            self._flush()
-        elif not self._batching:
-            self._schedule_flush()
-
-    def _schedule_flush(self) -> None:
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
-
-    def _end_batch(self) -> None:
-        self._batching = False
-        self._flush()
-
-    async def _wait_for_turn(self) -> None:
-        writers = self._writers = deque() if self._writers is None else self._writers
-        waiter = self._loop.create_future()
-        writers.append(waiter)
-        try:
-            await waiter
-        finally:
-            writers.remove(waiter)
-            # The next one's turn comes after this task has sent, or has failed to.
-            self._loop.call_soon(self._wake_writer)
-
-    def _wake_writer(self) -> None:
-        if self._writers and not self._write_paused:
-            waiter = self._writers[0]
-            if not waiter.done():
-                waiter.set_result(None)
 
     # Closing and time
 
@@ -448,7 +404,7 @@ class Endpoint(asyncio.Protocol):
 
     def _deadline_reached(self) -> None:
         self._timer = None
-        self._sort(self._core.handle_deadline(self._loop.time()), 0)
+        self._sort(self._core.handle_deadline(self._loop.time()))
         if self._core.state is State.OPEN:
             self._flush()
             self._set_timer()

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from ..codec import NativeInbox
 from ..errors import UsageError
-from ..events import Message
 
 __all__ = ["Inbox", "Owner", "PythonInbox"]
 
@@ -68,7 +67,7 @@ class PythonInbox:
         self._cancelled = False
         self._woken = False
         # In reverse: the next one is the last item.
-        self._messages: list[Message] = []
+        self._messages: list[Any] = []
         self.waiting = False
         self.busy = False
         self.watched = False
@@ -81,11 +80,11 @@ class PythonInbox:
         """The task that waits, where it is known."""
         return getattr(self._callback, "__self__", None)
 
-    def peek(self) -> list[Message]:
+    def peek(self) -> list[Any]:
         """Returns the messages that wait, the next one first."""
         return self._messages[::-1]
 
-    def put(self, messages: list[Message]) -> None:
+    def put(self, messages: list[Any]) -> None:
         """Adds messages, which are the inbox's from now on, and runs the reader if it waits."""
         messages.reverse()
         if self._messages:
@@ -94,7 +93,7 @@ class PythonInbox:
             self._messages = messages
         self.wake()
 
-    async def get(self, owner: Owner, iterating: bool) -> Message:
+    async def get(self, owner: Owner, iterating: bool) -> Any:
         """Takes the next message, or waits for it.
 
         Args:

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -24,7 +25,8 @@ from ..logs import LoggerLike
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
-from .endpoint import end_writing
+from .endpoint import Endpoint, end_writing
+from .listener import CallbackWebSocket, Listener
 
 if TYPE_CHECKING:
     from .server import Server
@@ -165,11 +167,10 @@ class Incoming(asyncio.Protocol):
             else:
                 self._transport.abort()
         else:
-            await self._server.run(websocket, route, arguments)
+            if isinstance(websocket, WebSocket):
+                await self._server.run(websocket, route, arguments)
 
-    async def _process(
-        self, request: Request
-    ) -> Response | tuple[Route, dict[str, Any], WebSocket]:
+    async def _process(self, request: Request) -> Response | tuple[Route, dict[str, Any], Endpoint]:
         """Returns the answer; or, once it is accepted, the WebSocket and who deals with it."""
         hook = self._options.process_response
         try:
@@ -181,7 +182,9 @@ class Incoming(asyncio.Protocol):
                 if hook is not None:
                     accepted = await _result(hook(request, accepted)) or accepted
                 if accepted.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                    websocket = self._accept(request, route, offer, subprotocol, accepted.headers)
+                    websocket = self._accept(
+                        request, (route, arguments), offer, subprotocol, accepted.headers
+                    )
                     return route, arguments, websocket
                 return accepted
         except HandshakeError as error:
@@ -215,11 +218,13 @@ class Incoming(asyncio.Protocol):
     def _accept(
         self,
         request: Request,
-        route: Route,
+        chosen: tuple[Route, dict[str, Any]],
         offer: Offer,
         subprotocol: str | None,
         headers: Headers,
-    ) -> WebSocket:
+    ) -> Endpoint:
+        route, arguments = chosen
+        listener = route.handler(**arguments) if _is_listener(route.handler) else None
         answer, extensions = self._handshake.accept(
             subprotocol=subprotocol,
             extensions=route.extensions or (),
@@ -232,7 +237,10 @@ class Incoming(asyncio.Protocol):
             extensions=extensions,
             now=self._loop.time(),
         )
-        websocket = WebSocket(
+        kind: Callable[..., Endpoint] = WebSocket
+        if listener is not None:
+            kind = partial(CallbackWebSocket, listener=listener, on_error=self._server.log_error)
+        websocket = kind(
             core,
             self._transport,
             self._loop,
@@ -245,6 +253,7 @@ class Incoming(asyncio.Protocol):
         self._server.opened(self, websocket, cancel_on_disconnect=route.cancel_on_disconnect)
         self._transport.write(answer)
         self._transport.set_protocol(websocket)
+        websocket.opened()
         early = self._handshake.trailing_data
         if early:
             websocket.data_received(early)
@@ -300,6 +309,10 @@ class Incoming(asyncio.Protocol):
 
 
 _NO_ARGUMENTS: dict[str, Any] = {}
+
+
+def _is_listener(handler: Callable[..., Any]) -> bool:
+    return isinstance(handler, type) and issubclass(handler, Listener)
 
 
 async def _result(value: Any) -> Any:

@@ -34,11 +34,13 @@ from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
 from .accepting import PatientSocket
 from .connection import WebSocket
+from .endpoint import Endpoint
 from .incoming import Incoming, Options, ProcessRequest, ProcessResponse, is_cancelled
+from .listener import Listener
 
 __all__ = ["Drained", "Server", "serve"]
 
-Handler: TypeAlias = Callable[[WebSocket], Awaitable[None]]
+Handler: TypeAlias = "Callable[[WebSocket], Awaitable[None]] | type[Listener]"
 
 SERVER_HEADER: Final = f"rfc6455/{__version__}"
 BACKLOG: Final = 128
@@ -76,7 +78,8 @@ def serve(
     Args:
         handler: a coroutine function that gets each `WebSocket`. When it returns, the connection is
             closed with 1000; when it raises, with 1011, and the error is logged. A `Router` stands
-            for several of them, by path.
+            for several of them, by path. A class derived from `Listener` takes the place of a
+            handler: an instance of it gets the messages of each connection as callbacks.
         host: where to listen: a name or an address, or several; by default everywhere.
         port: likewise; 0 for any free port.
         process_request: gets each HTTP request before anything else is looked at. What it returns
@@ -189,11 +192,11 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._routes: dict[Route, Route] = {}
         self._incoming: set[Incoming] = set()
-        self._connections: dict[WebSocket, _Member] = {}
+        self._connections: dict[Endpoint, _Member] = {}
         self._groups: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = LogSampler(options.logger)
-        self._turns: deque[tuple[float, WebSocket]] = deque()
+        self._turns: deque[tuple[float, Endpoint]] = deque()
         self._turn_timer: asyncio.TimerHandle | None = None
         self._farewell: Callable[[], Close] = lambda: Close(CloseCode.GOING_AWAY)
         self._ended = Counter[bool]()
@@ -207,7 +210,7 @@ class Server:
         return tuple(sock for listener in self._listeners for sock in listener.sockets)
 
     @property
-    def connections(self) -> frozenset[WebSocket]:
+    def connections(self) -> frozenset[Endpoint]:
         """The connections whose TCP has not ended."""
         return frozenset(self._connections)
 
@@ -445,7 +448,7 @@ class Server:
         client.group = group
 
     def opened(
-        self, client: Incoming, websocket: WebSocket, *, cancel_on_disconnect: bool | None
+        self, client: Incoming, websocket: Endpoint, *, cancel_on_disconnect: bool | None
     ) -> None:
         """Takes note that a client's WebSocket is open; its handler runs in the current task."""
         self._incoming.discard(client)
@@ -457,7 +460,7 @@ class Server:
         self._incoming.discard(client)
         self._forget(client.group)
 
-    def lost(self, websocket: WebSocket) -> None:
+    def lost(self, websocket: Endpoint) -> None:
         """Takes note that a connection has ended."""
         member = self._connections.pop(websocket)
         if self._closing.is_set():

@@ -8,7 +8,7 @@ exist.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
 __all__ = ["Extension", "ExtensionFactory", "Parameters"]
@@ -52,6 +52,22 @@ class Extension(ABC):
     @abstractmethod
     def applies_to(self, size: int) -> bool:
         """Tells whether a message that starts with ``size`` bytes is to be transformed."""
+
+    def share(self) -> Hashable:
+        """Tells what connections have in common for which a message may be transformed once.
+
+        None, unless an extension says otherwise: the message is transformed for each. An extension
+        that returns anything else defines `encode_shared` and `skip_shared`.
+        """
+        return None
+
+    def encode_shared(self, payload: bytes) -> bytes:
+        """Transforms a whole message for all connections with the same `share`."""
+        raise NotImplementedError
+
+    def skip_shared(self) -> None:
+        """Is told that this connection sends a message that `encode_shared` has transformed."""
+        raise NotImplementedError
 
 
 class ExtensionFactory(ABC):

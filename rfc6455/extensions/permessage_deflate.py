@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -237,18 +238,32 @@ class _Deflate(Extension):
         return size >= self._settings.threshold
 
     def encode(self, payload: bytes, *, final: bool) -> bytes:
-        settings = self._settings
         compressor = self._compressor
         if compressor is None:
-            compressor = self._compressor = settings._new_compressor(self._own_bits)
-        data: bytes = compressor.compress(payload)
-        data += compressor.flush(settings.library.Z_SYNC_FLUSH)
+            compressor = self._compressor = self._settings._new_compressor(self._own_bits)
+        data = self._compress(compressor, payload)
         if not final:
             return data
         if not self._own_takeover:
             self._compressor = None
-        # §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."
-        return data[:-4] if data.endswith(TAIL) else data + EMPTY_BLOCK
+        return _without_tail(data)
+
+    def share(self) -> Hashable:
+        settings = self._settings
+        return settings.library.__name__, settings.level, settings.memory_level, self._own_bits
+
+    def encode_shared(self, payload: bytes) -> bytes:
+        compressor = self._settings._new_compressor(self._own_bits)
+        return _without_tail(self._compress(compressor, payload))
+
+    def skip_shared(self) -> None:
+        # The peer's window has moved on by a message that our compressor has not seen: it may not
+        # look back any more. A new one looks back at nothing but what it has made itself.
+        self._compressor = None
+
+    def _compress(self, compressor: Any, payload: bytes) -> bytes:
+        data: bytes = compressor.compress(payload)
+        return data + compressor.flush(self._settings.library.Z_SYNC_FLUSH)  # type: ignore[no-any-return]
 
     def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
         self._is_empty = self._is_empty and not payload
@@ -322,6 +337,11 @@ class _Deflate(Extension):
         if excess > 0:
             del history[:excess]
         history += chunk[-size:]
+
+
+def _without_tail(data: bytes) -> bytes:
+    # §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."
+    return data[:-4] if data.endswith(TAIL) else data + EMPTY_BLOCK
 
 
 def _invalid(reason: str) -> ProtocolError:

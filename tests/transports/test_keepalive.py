@@ -94,7 +94,9 @@ async def test_a_dead_peer_is_given_up_with_1011(role: Role) -> None:
 
 @virtual_time
 async def test_a_dead_peer_is_noticed_with_a_send_waiting() -> None:
-    websocket, transport = make_websocket(ping_interval=20, ping_timeout=20, close_timeout=5)
+    websocket, transport = make_websocket(
+        ping_interval=20, ping_timeout=20, close_timeout=5, write_timeout=None
+    )
     transport.congested = True
     await websocket.send(bytes(100_000))
     with pytest.raises(ConnectionClosedError):

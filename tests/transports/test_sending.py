@@ -61,7 +61,7 @@ async def test_a_view_of_any_format_is_sent_as_its_bytes() -> None:
     websocket.abort()
 
 
-@pytest.mark.parametrize("message", [None, 5, 1.5, ["a"], {"a": 1}, object()], ids=type)
+@pytest.mark.parametrize("message", [None, 5, 1.5, {"a": 1}, object()], ids=type)
 @virtual_time
 async def test_other_types_are_refused(message: Any) -> None:
     websocket, transport = make_websocket()

@@ -232,6 +232,7 @@ class Conversation(RuleBasedStateMachine):
             elif isinstance(event, Fault):
                 assert other.spoiled is not None or event.error.code == 1011
             else:
+                assert isinstance(event, Closed)
                 side.end = event
                 self.check_end(side, other)
 

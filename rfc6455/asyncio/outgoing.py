@@ -1,0 +1,353 @@
+"""The sending half of an open WebSocket on asyncio.
+
+What lives here: whose turn it is to send, batches that leave in one write, what happens to messages
+for a peer that reads too slowly. This file does not know about receiving, closing or time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections import deque
+from collections.abc import AsyncIterable, Hashable, Iterable, Mapping, Sized
+from enum import Enum
+from typing import Final, NamedTuple, TypeAlias
+
+from ..close import CloseCode
+from ..connection import Connection
+from ..errors import ConnectionClosed, connection_closed
+from ..prepared import PreparedMessage
+
+__all__ = ["Outgoing", "Overflow"]
+
+COLLECT_AT_MOST: Final = 64 * 1024
+"""Bytes that replies may add up to before they are written in the middle of a batch."""
+
+Data: TypeAlias = str | bytes | bytearray | memoryview
+DATA: Final = (str, bytes, bytearray, memoryview, PreparedMessage)
+
+
+class Overflow(Enum):
+    """What `WebSocket.push` does when a peer reads so slowly that no more may wait for it."""
+
+    DISCONNECT = "disconnect"
+    """Ends the connection with 1008; what waits is still sent before, if the peer takes it."""
+    DROP_OLDEST = "drop oldest"
+    """Gives up the messages that have waited longest."""
+    DROP_NEWEST = "drop newest"
+    """Gives up the message that would be one too many."""
+
+
+class _Pushed(NamedTuple):
+    message: PreparedMessage
+    compress: bool | None
+
+
+class Outgoing(asyncio.Protocol):
+    """What sends, on a transport."""
+
+    _inbox: Sized
+    """What waits for the application: messages; nothing where a `Listener` takes them at once."""
+
+    __slots__ = (
+        "_batching",
+        "_collected",
+        "_core",
+        "_drained",
+        "_dropped",
+        "_flush_scheduled",
+        "_fragmenting",
+        "_loop",
+        "_must_wait",
+        "_pushed",
+        "_pushed_size",
+        "_stall_timer",
+        "_transport",
+        "_unsent_size",
+        "_write_paused",
+        "_writers",
+    )
+
+    def __init__(
+        self, core: Connection, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._core = core
+        self._transport = transport
+        self._loop = loop
+        self._batching = False
+        self._collected = 0
+        self._flush_scheduled = False
+        # One flag for the four reasons below, since `send` looks at it for every message.
+        self._must_wait = False
+        self._write_paused = False
+        self._writers: deque[asyncio.Future[None]] | None = None
+        self._pushed: dict[Hashable, _Pushed] | None = None
+        self._fragmenting = False
+        self._pushed_size = 0
+        self._dropped = 0
+        self._drained: asyncio.Future[None] | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._unsent_size = 0
+        transport.set_write_buffer_limits(high=core.limits.write_high_water)
+
+    # What an application sees
+
+    async def send(
+        self,
+        message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
+        *,
+        compress: bool | None = None,
+    ) -> None:
+        """Sends a message: text for `str`, binary for the other types of bytes, which are copied.
+
+        From an iterator, which may be asynchronous, the items become the fragments of one message
+        (RFC 6455 §5.4), each sent as it comes; they are all text or all bytes. Other messages wait
+        until it ends. An iterator that fails, or a task that is cancelled, in the middle of it
+        leaves a message that cannot be completed: the connection is closed with 1011. An iterator
+        without items sends nothing.
+
+        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
+        cancelled or raises, nothing of a message that is not an iterator was sent.
+
+        Args:
+            message: the message.
+            compress: whether it is compressed, where the peer agreed to that; None lets the
+                extension decide by its size, or the size of the first fragment.
+
+        Raises:
+            ConnectionClosed: the connection is over, or is being closed by us.
+            UsageError: the text holds surrogates; or fragments of text and bytes are mixed.
+            TypeError: it is neither text nor bytes, nor an iterator of them.
+        """
+        if self._must_wait:
+            await self._wait_for_turn()
+        if not isinstance(message, DATA):
+            await self._send_fragments(message, compress)
+            return
+        self._core.send(message, compress=compress)
+        # One write for the replies to a batch of messages, and no delay for a single one.
+        if self._batching or self._inbox:
+            self._collect(len(message))
+        else:
+            self._flush()
+
+    def push(
+        self,
+        message: Data | PreparedMessage,
+        *,
+        key: Hashable = None,
+        overflow: Overflow = Overflow.DISCONNECT,
+        compress: bool | None = None,
+    ) -> bool:
+        """Sends a message without waiting.
+
+        While more than `Limits.write_high_water` bytes wait to be written, pushed messages wait in
+        a queue of at most `Limits.max_unsent_size` bytes; in order, and before what is sent later.
+
+        Args:
+            message: the message.
+            key: a message that waits with the same key gives its place to this one: for a state of
+                which only the latest matters.
+            overflow: what happens where the queue is full.
+            compress: as in `send`.
+
+        Returns:
+            Whether the message was sent or waits. A message that waits may still give way to a
+            later one; `dropped` counts those that did, but for those with a key.
+
+        Raises:
+            ConnectionClosed: the connection is over, or is being closed by us.
+            UsageError: the text holds surrogates.
+            TypeError: it is neither text nor bytes.
+        """
+        if not self._must_wait:
+            self._core.send(message, compress=compress)
+            if self._batching:
+                self._collect(len(message))
+            else:
+                self._flush()
+            return True
+        if not self._core.may_send:
+            raise self._closed_error()
+        if not isinstance(message, PreparedMessage):
+            message = PreparedMessage(message)
+        return self._enqueue(_Pushed(message, compress), key, overflow)
+
+    @property
+    def dropped(self) -> int:
+        """How many pushed messages were given up because the peer read too slowly."""
+        return self._dropped
+
+    @abstractmethod
+    def start_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Starts the closing handshake, without waiting for its end."""
+
+    # Turns
+
+    async def _wait_for_turn(self) -> None:
+        if not self._core.may_send:
+            raise self._closed_error()
+        writers = self._writers = deque() if self._writers is None else self._writers
+        waiter = self._loop.create_future()
+        writers.append(waiter)
+        try:
+            await waiter
+        finally:
+            writers.remove(waiter)
+            # The next one's turn comes after this task has sent, or has failed to.
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """Sends what was pushed, then lets the next of the tasks go on that wait to send."""
+        if not self._write_paused and not self._fragmenting:
+            self._send_pushed()
+        may_go_on = not (self._write_paused or self._fragmenting or self._pushed)
+        self._must_wait = not may_go_on or bool(self._writers)
+        if may_go_on and self._writers and not self._writers[0].done():
+            self._writers[0].set_result(None)
+
+    def _let_all_go(self) -> None:
+        """The connection is over: those who wait are to find out."""
+        self._write_paused = self._must_wait = False
+        for waiter in [*(self._writers or ()), self._drained]:
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        self._pushed = None
+        self._pushed_size = 0
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+
+    # Fragments
+
+    async def _send_fragments(
+        self, source: Iterable[Data] | AsyncIterable[Data], compress: bool | None
+    ) -> None:
+        if isinstance(source, Mapping) or not isinstance(source, Iterable | AsyncIterable):
+            raise TypeError(
+                "a message is str, bytes or an iterator of them, not " + type(source).__name__
+            )
+        if not self._core.may_send:
+            raise self._closed_error()
+        self._fragmenting = self._must_wait = True
+        last: Data | None = None
+        try:
+            if isinstance(source, AsyncIterable):
+                async for last in source:
+                    await self._send_fragment(last, compress)
+            else:
+                for last in source:
+                    await self._send_fragment(last, compress)
+            if last is not None:
+                self._core.send_fragment("" if isinstance(last, str) else b"", final=True)
+                self._flush()
+        except BaseException as error:
+            if self._core.is_mid_message and not isinstance(error, ConnectionClosed):
+                self.start_close(CloseCode.INTERNAL_ERROR)
+            raise
+        finally:
+            self._fragmenting = False
+            self._next_turn()
+
+    async def _send_fragment(self, fragment: Data, compress: bool | None) -> None:
+        self._core.send_fragment(fragment, final=False, compress=compress)
+        self._flush()
+        if self._write_paused:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    # Pushed messages
+
+    def _enqueue(self, pushed: _Pushed, key: Hashable, overflow: Overflow) -> bool:
+        queue = self._pushed = {} if self._pushed is None else self._pushed
+        limit = self._core.limits.max_unsent_size
+        key = object() if key is None else key
+        replaced = queue.get(key)
+        size = self._pushed_size + pushed.message.size
+        if replaced is not None:
+            size -= replaced.message.size
+        if size > limit:
+            if overflow is Overflow.DISCONNECT:
+                self.start_close(CloseCode.POLICY_VIOLATION, "reads too slowly")
+                return False
+            if overflow is Overflow.DROP_NEWEST or pushed.message.size > limit:
+                self._dropped += 1
+                return False
+            while size > limit:
+                oldest = next(iter(queue))
+                dropped = queue.pop(oldest)
+                if oldest != key:
+                    size -= dropped.message.size
+                    self._dropped += 1
+        queue[key] = pushed
+        self._pushed_size = size
+        return True
+
+    def _send_pushed(self) -> None:
+        """Sends what was pushed, as far as the peer takes it."""
+        while self._pushed and not self._write_paused:
+            self._hand_over()
+            self._flush()
+
+    def _hand_over(self) -> None:
+        """Gives the core the next pushed message, whether the peer takes it or not."""
+        assert self._pushed
+        message, compress = self._pushed.pop(next(iter(self._pushed)))
+        self._pushed_size -= message.size
+        if self._core.may_send:
+            self._core.send(message, compress=compress)
+
+    # Writing
+
+    def _collect(self, size: int) -> None:
+        self._collected += size
+        if self._collected > COLLECT_AT_MOST:
+            self._flush()
+        elif not self._batching:
+            self._schedule_flush()
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._collected = 0
+        self._flush_scheduled = False
+        # While writing is held up everything stays in the core, which keeps one Pong at most.
+        if not self._write_paused:
+            data = self._core.data_to_send()
+            if data and not self._transport.is_closing():
+                self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: `send` waits."""
+        self._write_paused = self._must_wait = True
+        if self._stall_timer is None:
+            self._watch_for_progress()
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._write_paused = False
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        self._flush()
+        if self._drained is not None and not self._drained.done() and not self._write_paused:
+            self._drained.set_result(None)
+        self._next_turn()
+
+    def _watch_for_progress(self) -> None:
+        timeout = self._core.limits.write_timeout
+        if timeout is not None:
+            self._unsent_size = self._transport.get_write_buffer_size()
+            self._stall_timer = self._loop.call_later(timeout, self._check_progress)
+
+    def _check_progress(self) -> None:
+        if self._transport.get_write_buffer_size() < self._unsent_size:
+            self._watch_for_progress()
+        else:
+            self._stall_timer = None
+            self._transport.abort()
+
+    def _closed_error(self) -> ConnectionClosed:
+        return connection_closed(self._core.close_received, self._core.close_sent)
