@@ -31,7 +31,9 @@ from .http import HttpError, Pages, answer, answer_json
 from .journal import connection_id
 from .limits import Limiter, Rate, source_of
 from .metrics import CONTENT_TYPE, Metrics
+from .names import check_topic
 from .protocol import CommandError
+from .services import Services
 from .session import Session
 from .tokens import TokenError
 
@@ -90,14 +92,15 @@ class App:
             metrics=self._metrics,
         )
         self._engine = _engine(config)
-        ticker = Feed("ticker", TICKER_INTERVAL)
-        self._ticker = Ticker(ticker, random.Random()) if config.ticker else None
+        feeds = _feeds(config)
+        self._ticker = Ticker(feeds["ticker"], random.Random()) if config.ticker else None
         self._chat = Chat(
             self._engine,
             self._gate,
             max_rooms=config.max_rooms,
-            feeds=[ticker] if config.ticker else [],
+            feeds=list(feeds.values()),
         )
+        self._services = Services(self._chat, feeds, config.api_token)
         self._pages = self._make_pages()
         self._server = self._make_server()
         self._welcome = protocol.encode(
@@ -246,6 +249,7 @@ class App:
         pages.add("GET", "/asyncapi.json", self._describe)
         pages.add("GET", "/metrics", self._show_metrics)
         Logins(self._gate.authority, self._gate, cookies=self._config.cookies).add_to(pages)
+        self._services.add_to(pages)
         Admin(self._gate, self._stats, self.drain).add_to(pages)
         return pages
 
@@ -424,6 +428,21 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     except OSError as error:
         raise ConfigError(f"tls_certificate, tls_key: {error}") from error
     return context
+
+
+def _feeds(config: Config) -> dict[str, Feed]:
+    feeds = {"ticker": Feed("ticker", TICKER_INTERVAL)} if config.ticker else {}
+    for entry in config.feeds:
+        name, _, interval = entry.partition("=")
+        try:
+            seconds = float(interval)
+            check_topic(name)
+        except (ValueError, CommandError) as error:
+            raise ConfigError(f"feeds: {entry!r} is not name=seconds") from error
+        if name in feeds or not 0.1 <= seconds <= 3600:
+            raise ConfigError(f"feeds: {entry!r}: a new name, and 0.1 to 3600 seconds")
+        feeds[name] = Feed(name, seconds)
+    return feeds
 
 
 def _engine(config: Config) -> EmbeddedEngine:

@@ -133,6 +133,10 @@ class Config:
         400.0, "commands a second from one address, over time", metavar="N", least=0
     )
     address_burst: float = _option(2000.0, "those that may come at once", metavar="N", least=1)
+    feeds: tuple[str, ...] = _option(
+        (), "live feeds that services may fill, as name=seconds between updates", metavar="FEED"
+    )
+    api_token: str = _option("", "what services have to show that publish", secret=True)
     metrics_token: str = _option("", "what Prometheus has to show at /metrics", secret=True)
     drain_delay: float = _option(
         0.0, "between the first sign of an end and its begin", metavar="SECONDS", least=0

@@ -19,6 +19,7 @@ from .engines.base import (
     Conflict,
     Engine,
     Entry,
+    Position,
     Presence,
     Replacement,
     RoomRecord,
@@ -206,6 +207,29 @@ class Conversation:
         self._typists.end(room.name, session.name)
         (appended,) = await self._engine.append(_append(room, event))
         return _sent(room, appended)
+
+    async def say(self, name: str, sender: str, text: str, *, key: str | None = None) -> Position:
+        """Says something in a room for another service.
+
+        Args:
+            name: of the room.
+            sender: who says it, as others see it.
+            text: what is said.
+            key: the service's number for it; with the same one it is said once.
+
+        Raises:
+            CommandError: ``no_such_room`` or ``too_long``.
+            EngineError: it could not be kept, and nobody has heard it.
+        """
+        room = self.find(name)
+        if not text:
+            raise CommandError("bad_fields", "a message has at least one character")
+        # No user has this id: those of users begin with "user-" or "guest-".
+        event = Message(
+            room=room.name, sender=sender, user="service", key=key, text=check_text(text)
+        )
+        (appended,) = await self._engine.append(_append(room, event))
+        return appended.position
 
     async def edit(self, session: Session, command: protocol.Edit) -> protocol.SendAck:
         """See `protocol.Edit`."""
