@@ -121,7 +121,7 @@ static void read_response(struct client *c)
 {
     char *text = (char *)buffer;
     ssize_t got = recv(c->fd, text, READ, MSG_PEEK);
-    if (got <= 0 && errno == EAGAIN)
+    if (got < 0 && errno == EAGAIN)
         return;
     if (got <= 0)
         die("load: connection %u ended in the opening handshake", c->number);

@@ -214,7 +214,11 @@ class Comparison:
         with ExitStack() as stack:
             running = {}
             for candidate in candidates:
-                process = stack.enter_context(launch(candidate, self.options.server_core))
+                try:
+                    process = stack.enter_context(launch(candidate, self.options.server_core))
+                except RuntimeError as error:
+                    print(f"{candidate.name} is left out: {error}", file=sys.stderr)
+                    continue
                 process.pause()
                 running[candidate.name] = process
             for cell in cells:

@@ -95,14 +95,14 @@ def main(arguments: list[str] | None = None) -> int:
     comparison = Comparison(options)
     lines = []
     for candidate in candidates(parser, options, quick=QUICK_SERVERS):
-        with launch(candidate, options.server_core) as server:
-            found = in_rounds(
-                {
-                    "alone": partial(measure, server, quiet, None, options.load_core),
-                    "beside a flood": partial(measure, server, quiet, flooding, options.load_core),
-                },
-                options.rounds,
-            )
+        try:
+            with launch(candidate, options.server_core) as server:
+                run = partial(measure, server, quiet, core=options.load_core)
+                ways = {"alone": partial(run, None), "beside a flood": partial(run, flooding)}
+                found = in_rounds(ways, options.rounds)
+        except RuntimeError as error:
+            print(f"{candidate.name} is left out: {error}", file=sys.stderr)
+            continue
         line = [candidate.name]
         for row in found:
             facts = {"mode": "fairness", "way": row.name, "size": options.size}

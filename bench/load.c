@@ -92,6 +92,8 @@ static void messages_came(struct client *c, unsigned count)
         }
         return;
     }
+    if (count > c->sent_count)
+        die("load: more came back on connection %u than was sent", c->number);
     for (unsigned i = 0; i < count; i++) {
         note(now - c->sent[c->sent_first]);
         c->sent_first = c->sent_first + 1 == options.in_flight ? 0 : c->sent_first + 1;

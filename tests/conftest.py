@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ def _systemd() -> bool:
 
 def _compiler() -> bool:
     compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
+    if compiler is None or sys.platform != "linux":
         return False
     command, source = [compiler, "-E", "-xc", "-"], b"#include <zlib.h>"
     return not subprocess.run(command, input=source, capture_output=True, check=False).returncode
@@ -86,7 +87,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "asyncapi": (_asyncapi, "needs AsyncAPI's schemas: npm i --prefix .node @asyncapi/specs"),
     "compiler": (
         _compiler,
-        "needs C and zlib: apt-get install gcc libc6-dev zlib1g-dev",
+        "needs Linux, C and zlib: apt-get install gcc libc6-dev zlib1g-dev",
     ),
     "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }

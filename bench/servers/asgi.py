@@ -1,4 +1,4 @@
-"""An ASGI application, in uvicorn (the variant is its ``--ws``) or in granian."""
+"""An ASGI application in uvicorn; the variant is its ``--ws``."""
 
 from __future__ import annotations
 
