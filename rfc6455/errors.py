@@ -92,11 +92,14 @@ class ConnectionClosed(WebSocketError):
     """
 
     def __init__(self, received: Close | None, sent: Close | None) -> None:
+        super().__init__(received, sent)
         self.received = received
         self.sent = sent
-        super().__init__(
-            f"received {received}; sent {sent}" if received else f"no Close received; sent {sent}"
-        )
+
+    def __str__(self) -> str:
+        if self.received is None:
+            return f"no Close received; sent {self.sent}"
+        return f"received {self.received}; sent {self.sent}"
 
     @property
     def code(self) -> int:

@@ -118,7 +118,7 @@ class Incoming(asyncio.Protocol):
         if interim := handshake.data_to_send():
             self._transport.write(interim)
         if request is not None:
-            self._task = self._server.spawn(self._answer(request))
+            self._task = self._server.spawn(self._server.attend(self, request))
         if len(handshake.trailing_data) > MAX_EARLY_DATA:
             self._transport.pause_reading()
 
@@ -149,13 +149,13 @@ class Incoming(asyncio.Protocol):
             )
             self._server.count(self, request.client_address)
 
-    async def _answer(self, request: Request) -> None:
+    async def answer(self, request: Request) -> tuple[Endpoint, Route, dict[str, Any]] | None:
+        """Answers a request; returns the WebSocket that it opens, and who deals with it."""
         try:
             arranged = await self._process(request)
-            if isinstance(arranged, Response):
-                self.refuse(arranged)
-                return
-            route, arguments, websocket = arranged
+            if not isinstance(arranged, Response):
+                return arranged
+            self.refuse(arranged)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
@@ -166,11 +166,9 @@ class Incoming(asyncio.Protocol):
                 self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
             else:
                 self._transport.abort()
-        else:
-            if isinstance(websocket, WebSocket):
-                await self._server.run(websocket, route, arguments)
+        return None
 
-    async def _process(self, request: Request) -> Response | tuple[Route, dict[str, Any], Endpoint]:
+    async def _process(self, request: Request) -> Response | tuple[Endpoint, Route, dict[str, Any]]:
         """Returns the answer; or, once it is accepted, the WebSocket and who deals with it."""
         hook = self._options.process_response
         try:
@@ -185,7 +183,7 @@ class Incoming(asyncio.Protocol):
                     websocket = self._accept(
                         request, (route, arguments), offer, subprotocol, accepted.headers
                     )
-                    return route, arguments, websocket
+                    return websocket, route, arguments
                 return accepted
         except HandshakeError as error:
             self._server.log_failure(error, request.client_address, request)

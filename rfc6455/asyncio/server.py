@@ -31,6 +31,7 @@ from ..listening import remove_unix_socket, tcp_sockets, unix_socket
 from ..logs import LoggerLike, LogSampler
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
+from ..state import State
 from ..version import __version__
 from .accepting import PatientSocket
 from .connection import WebSocket
@@ -493,8 +494,17 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def run(self, websocket: WebSocket, route: Route, arguments: dict[str, Any]) -> None:
-        """Runs the handler of a WebSocket."""
+    async def attend(self, client: Incoming, request: Request) -> None:
+        """Answers a request, and runs the handler of the WebSocket that it opens."""
+        opened = await client.answer(request)
+        # What the handshake has needed is not kept for as long as the connection lasts.
+        del client, request
+        if opened is not None:
+            websocket, route, arguments = opened
+            if isinstance(websocket, WebSocket):
+                await self._run(websocket, route, arguments)
+
+    async def _run(self, websocket: WebSocket, route: Route, arguments: dict[str, Any]) -> None:
         try:
             await route.handler(websocket, **arguments)
         except ConnectionClosed:
@@ -508,7 +518,9 @@ class Server:
             self.log_error("handler failed")
             await websocket.close(CloseCode.INTERNAL_ERROR)
             return
-        await websocket.close()
+        # Where both sides have said their last word, only TCP has still to end, by itself.
+        if websocket.state not in (State.CLOSE_EXCHANGED, State.CLOSED):
+            await websocket.close()
 
     def log_failure(
         self, error: HandshakeError, address: str, request: Request | None = None

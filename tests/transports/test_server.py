@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 from typing import Any
 
 import pytest
@@ -659,3 +660,35 @@ async def test_ping_is_answered_and_fragments_are_joined() -> None:
         peer.send(client_frame(Opcode.CONTINUATION, b"lo"))
         assert await peer.message() == "Hello"
         peer.send(close())
+
+
+@virtual_time
+async def test_what_the_handshake_needed_is_not_kept_while_the_connection_lasts() -> None:
+    async with serving(never_return) as server, await dial(server) as peer:
+        await settle()
+        (client,) = server._incoming
+        handshake = weakref.ref(client)
+        del client
+        await peer.upgrade()
+        await settle()
+        assert len(server.connections) == 1
+        assert handshake() is None
+        peer.send(close())
+        await peer.close_frame()
+
+
+@virtual_time
+async def test_a_handler_that_leaves_the_end_unread_is_not_waited_for_by_the_peer() -> None:
+    """Its messages are unread, and so is the Close behind them; it is answered nevertheless."""
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.recv()
+
+    async with serving(handler) as server, await dial(server) as peer:
+        await peer.upgrade()
+        peer.send(text("a") + text("b") + close(4000))
+        assert await peer.close_frame() == Close(4000)
+        assert await peer.rest() == b""
+        await settle()
+        assert server.connections == frozenset()
+    assert now() < 1
