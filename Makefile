@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve test test-pure format lint imports types coverage conformance autobahn autobahn-quick
-.PHONY: mutation fuzz bench bench-quick docs check
+.PHONY: mutation fuzz chaos bench bench-quick docs check
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ mutation: .venv/.installed-dev ## Change the core in small ways; list what no te
 
 fuzz: .venv/.installed-fuzz ## Fuzz each boundary of the core, for SECONDS each (default 60).
 	@$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)
+
+chaos: .venv/.installed-dev ## Kill the chat 200 times while people talk, and see that nothing is lost (takes minutes).
+	@$(BIN)/python -m tests.chaos $(or $(ARGS),--kill 200)
 
 bench: .venv/.installed-bench ## Measure everything, ours beside the peers' (over an hour; ARGS=--list tells the parts).
 	@$(BIN)/python -m bench $(ARGS)

@@ -17,6 +17,7 @@ command -v tinyproxy >/dev/null || missing+=(tinyproxy)
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v haproxy >/dev/null || missing+=(haproxy)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
+compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || missing+=(libfaketime)
 command -v microsocks >/dev/null || missing+=(microsocks)
 
 install_missing() {

@@ -62,6 +62,10 @@ def _reverse_proxies() -> bool:
     return all(map(shutil.which, ("nginx", "haproxy")))
 
 
+def _faketime() -> bool:
+    return any(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
 def _systemd() -> bool:
     return shutil.which("systemd-analyze") is not None
 
@@ -89,6 +93,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
         _compiler,
         "needs Linux, C and zlib: apt-get install gcc libc6-dev zlib1g-dev",
     ),
+    "faketime": (_faketime, "needs apt-get install libfaketime"),
     "libwebsockets": (_libwebsockets, "needs apt-get install libwebsockets-test-server"),
 }
 

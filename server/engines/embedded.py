@@ -20,6 +20,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -380,8 +381,10 @@ class EmbeddedEngine(Engine):
             holder = await self._writer.call(lambda store: store.find_user(user.name_key))
             if holder is not None and holder.id != user.id and self._is_at(EVERYWHERE, holder.id):
                 return False
-            now = self._milliseconds()
-            await self._writer.call(lambda store: store.save_user(user, inbox, now))
+            # Who comes back under the same name needs nothing to be written, also on a full disk.
+            if holder is None or replace(holder, last_seen=user.last_seen) != user:
+                now = self._milliseconds()
+                await self._writer.call(lambda store: store.save_user(user, inbox, now))
             await self.arrive(EVERYWHERE, user)
             return True
 

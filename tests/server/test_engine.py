@@ -463,6 +463,23 @@ async def test_a_full_disk_is_told_and_got_over(tmp_path: Path) -> None:
 
 
 @async_test
+async def test_who_is_known_comes_back_while_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as engine:
+        await engine.claim(BOB, "inbox:2")
+        await engine.depart(EVERYWHERE, BOB)
+
+        def fail(*_: object) -> None:
+            raise sqlite3.OperationalError("disk full")
+
+        monkeypatch.setattr(store.Store, "save_user", fail)
+        with pytest.raises(EngineError):
+            await engine.claim(ANN, "inbox:1")
+        assert await engine.claim(BOB, "inbox:2")
+
+
+@async_test
 async def test_a_fault_in_the_middle_undoes_all_of_a_transaction(tmp_path: Path) -> None:
     async with running(tmp_path / "db") as engine:
         await append(engine, "a", "1")

@@ -1,0 +1,158 @@
+"""The chat server as a child process to which anything may happen.
+
+What lives here: starting it at the same port with the same database, killing and stopping it,
+filling its disk and moving its clock. This file does not know who talks to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.helpers import ROOT
+
+ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:(\d+)")
+DISK_SIZE: Final = "8m"
+FAKETIME: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+
+
+def can_move_clocks() -> bool:
+    """Whether libfaketime is there."""
+    return bool(FAKETIME)
+
+
+class ChatProcess:
+    """A chat server with a database of its own.
+
+    Args:
+        folder: for the database.
+        program: what to run; its arguments are those of ``python -m server``.
+        durability: see `server.config`.
+        has_clock: whether its clock can be moved.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        program: Sequence[str] = ("-m", "server"),
+        durability: str = "normal",
+        has_clock: bool = False,
+    ) -> None:
+        self.port = 0
+        self.starts = 0
+        self._folder = folder
+        self._program = program
+        self._durability = durability
+        self._clock = folder / "clock" if has_clock else None
+        self._disk = folder / "disk"
+        self._disk.mkdir()
+        self._is_mounted = self._mount()
+        self._process: asyncio.subprocess.Process | None = None
+        if self._clock is not None:
+            self._clock.write_text("+0\n", "ascii")
+
+    @property
+    def uri(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    async def start(self) -> None:
+        """Starts, and returns once the server has printed its address."""
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *self._program, "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--database", str(self._disk / "chat.db"), "--durability", self._durability),
+            # The rates are somebody else's promise, and everybody here comes from one address.
+            *("--connection-rate", "0", "--user-rate", "0", "--address-rate", "0"),
+            *("--log-level", "error"),
+            cwd=ROOT,
+            env=os.environ | self._clock_environment(),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        line = (await self._process.stdout.readline()).decode()
+        found = ADDRESS.search(line)
+        if found is None:
+            raise RuntimeError(f"the server did not start: {line!r}")
+        self.port = int(found[1])
+        self.starts += 1
+
+    async def kill(self) -> None:
+        """Ends it without any warning (SIGKILL)."""
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        await self._process.wait()
+
+    def freeze(self) -> None:
+        """Lets it stand still (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """Leaves no room for another byte: on a small disk, or else by a limit on its files."""
+        if self._is_mounted:
+            with (self._disk / "filler").open("wb", buffering=0) as filler:
+                try:
+                    while filler.write(bytes(4096)):
+                        pass
+                except OSError:
+                    return
+        largest = max(path.stat().st_size for path in self._disk.iterdir())
+        self._limit_files(largest)
+
+    def free_disk(self) -> None:
+        """Makes room again."""
+        if self._is_mounted:
+            (self._disk / "filler").unlink(missing_ok=True)
+        else:
+            self._limit_files(resource.RLIM_INFINITY)
+
+    def move_clock(self, offset: str) -> None:
+        """Sets its wall clock, such as ``+1d``."""
+        assert self._clock is not None
+        self._clock.write_text(f"{offset}\n", "ascii")
+
+    async def close(self) -> None:
+        """Ends it and gives back its disk."""
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
+        if self._is_mounted:
+            _run("umount", "--lazy", str(self._disk))
+
+    def _signal(self, signum: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(signum)
+
+    def _mount(self) -> bool:
+        if os.geteuid() != 0:
+            return False
+        return _run("mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(self._disk))
+
+    def _limit_files(self, size: int) -> None:
+        assert self._process is not None
+        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+    def _clock_environment(self) -> dict[str, str]:
+        if self._clock is None:
+            return {}
+        return {
+            "LD_PRELOAD": str(FAKETIME[0]),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def _run(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
