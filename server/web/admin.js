@@ -49,6 +49,8 @@ async function act(path, body, question) {
   if (!confirm(question)) return;
   try {
     await request("POST", path, body);
+    // The button that had the focus goes with its row: the table has it now.
+    $("#connections").focus();
     await look();
   } catch (error) {
     fail(error);

@@ -8,6 +8,7 @@
  */
 
 import { ChatClient } from "./client.js";
+import { currentLogin, freshToken } from "./session.js";
 
 const DEFAULT_ROOM = "lobby";
 const NAME_KEY = "chat.name";
@@ -55,6 +56,7 @@ function element(tag, className, text = "") {
 /** Errors that the page can explain better than the server, which does not see it. */
 const EXPLANATIONS = {
   name_taken: "Somebody here already has this name. Choose another one.",
+  unauthenticated: "This server asks for a login.",
   invalid_room: "A name has 1 to 64 letters, digits, dots, hyphens and underscores, and no spaces.",
 };
 
@@ -586,7 +588,7 @@ async function signIn(name) {
   discardClient();
   const url = new URL("/ws", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const client = new ChatClient(url.href);
+  const client = new ChatClient(url.href, { token: freshToken });
   chat.client = client;
   listen(client);
   signInMessage("Joining", "info");
@@ -1030,5 +1032,7 @@ window.addEventListener("pagehide", () => chat.client?.suspend());
 window.addEventListener("pageshow", () => chat.client?.retryNow());
 window.addEventListener("online", () => chat.client?.check());
 
-$("name").value = remembered(NAME_KEY);
+const login = currentLogin();
+$("name").value = login?.name ?? remembered(NAME_KEY);
 $("name").focus();
+if (login) signIn(login.name);

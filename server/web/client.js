@@ -179,6 +179,9 @@ const systemClock = {
   clearTimeout: (timer) => clearTimeout(timer),
 };
 
+/** The close code of a server that does not want us back. */
+const FORBIDDEN = 4403;
+
 /** Events that are handed on as they come. */
 const PASSED_ON = new Set(["joined", "left", "typing", "room_created", "room_removed", "room_count"]);
 
@@ -196,6 +199,7 @@ export class ChatClient extends EventTarget {
   #answerTimeout;
   #steadyAfter;
   #maxQueued;
+  #token;
 
   /** @type {any} */
   #socket = null;
@@ -204,6 +208,8 @@ export class ChatClient extends EventTarget {
   #onlineSince = 0;
   #wasOnline = false;
   #timer = null;
+  /** Asks for the next token before this one ends. */
+  #refreshTimer = null;
   /** Settles the promise of `connect`. @type {{resolve: Function, reject: Function} | null} */
   #connecting = null;
   #nextId = 1;
@@ -227,6 +233,8 @@ export class ChatClient extends EventTarget {
    *     proves that the connection is dead
    * @param {number} [options.steadyAfter]    milliseconds online after which delays start over
    * @param {number} [options.maxQueued]    messages kept while there is no connection
+   * @param {() => Promise<string | null>} [options.token]    gives a token that holds for a while
+   *     yet, or null for a guest; asked at each connection and before the last one ends
    */
   constructor(
     url,
@@ -238,6 +246,7 @@ export class ChatClient extends EventTarget {
       answerTimeout = 10_000,
       steadyAfter = 5_000,
       maxQueued = 200,
+      token = async () => null,
     } = {},
   ) {
     super();
@@ -249,6 +258,7 @@ export class ChatClient extends EventTarget {
     this.#answerTimeout = answerTimeout;
     this.#steadyAfter = steadyAfter;
     this.#maxQueued = maxQueued;
+    this.#token = token;
   }
 
   /** The state of the connection. */
@@ -326,7 +336,10 @@ export class ChatClient extends EventTarget {
     const live = (handler) => (event) => this.#socket === socket && handler(event);
     socket.onopen = live(() => this.#hello(socket));
     socket.onmessage = live((event) => this.#receive(event.data));
-    socket.onclose = live((event) => this.#lost("connection_lost", event.reason));
+    socket.onclose = live(({ code, reason }) => {
+      if (code === FORBIDDEN) this.#end(new ChatError("forbidden", reason || "You were put out."));
+      else this.#lost("connection_lost", reason);
+    });
     this.#timer = this.#clock.setTimeout(
       () => this.#lost("no_answer", "The server does not answer."),
       this.#openTimeout,
@@ -336,14 +349,22 @@ export class ChatClient extends EventTarget {
   async #hello(socket) {
     let answer;
     try {
-      answer = await this.#command("hello", { name: this.name });
+      const token = await this.#token();
+      if (this.#socket !== socket) return;
+      answer = await this.#command("hello", token ? { token } : { name: this.name });
     } catch (error) {
       if (this.#socket !== socket) return;
-      if (this.#wasOnline && error.code === "name_taken") this.#lost(error.code, error.message);
+      const passes =
+        !(error instanceof ChatError) ||
+        error.code === "rate_limited" ||
+        error.code === "unavailable" ||
+        (this.#wasOnline && error.code === "name_taken");
+      if (passes) this.#lost(error.code ?? "no_token", error.message);
       else this.#end(error);
       return;
     }
     this.#clearTimer();
+    this.#refreshBefore(answer.expires_in);
     this.#wasOnline = true;
     this.#onlineSince = this.#clock.now();
     this.name = answer.name;
@@ -353,6 +374,22 @@ export class ChatClient extends EventTarget {
     this.#connecting = null;
     this.#flush("person");
     for (const room of this.rooms) this.#reenter(room);
+  }
+
+  /** Stay, with another token in the place of one that ends. */
+  #refreshBefore(seconds) {
+    if (seconds === undefined) return;
+    const delay = Math.max(seconds - 60, seconds / 2) * 1000;
+    this.#refreshTimer = this.#clock.setTimeout(async () => {
+      const socket = this.#socket;
+      try {
+        const token = await this.#token();
+        if (token === null || this.#socket !== socket) return;
+        this.#refreshBefore((await this.#request("refresh", { token })).expires_in);
+      } catch {
+        // The server closes the connection when the token ends, and the next one asks again.
+      }
+    }, delay);
   }
 
   /** The connection is gone: plan the next attempt. */
@@ -390,6 +427,7 @@ export class ChatClient extends EventTarget {
 
   #disconnect(error) {
     this.#clearTimer();
+    this.#clock.clearTimeout(this.#refreshTimer);
     const socket = this.#socket;
     this.#socket = null;
     // A dead connection may take minutes to finish its closing handshake: nobody waits for it.

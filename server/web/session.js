@@ -77,7 +77,14 @@ export async function freshToken() {
   const login = currentLogin();
   if (!login) return null;
   if (login.expires - Date.now() > MARGIN * 1000) return login.token;
-  return keep(await request("POST", "/token/refresh", {})).token;
+  try {
+    return keep(await request("POST", "/token/refresh", {})).token;
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    // The login has ended: whoever wants to stay logs in again.
+    sessionStorage.removeItem(KEY);
+    return null;
+  }
 }
 
 export async function logOut() {

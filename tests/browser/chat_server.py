@@ -20,10 +20,15 @@ ADDRESS = re.compile(r"http://[\w.-]+:(\d+)")
 
 
 class ChatServer:
-    """``python -m server`` on a port that stays the same from one start to the next."""
+    """``python -m server`` on a port that stays the same from one start to the next.
 
-    def __init__(self) -> None:
+    Args:
+        arguments: further ones for the command.
+    """
+
+    def __init__(self, *arguments: str) -> None:
         self.port = 0
+        self._arguments = arguments
         self._process: subprocess.Popen[str] | None = None
         self._drain: threading.Thread | None = None
 
@@ -35,7 +40,11 @@ class ChatServer:
         """Start, and return once the server has printed its address."""
         command = [sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, *self._arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert self._process.stdout is not None
         output = []

@@ -573,3 +573,68 @@ test("what cannot be read, or answers nothing, is a fault and not an end", async
   assert.deepEqual(harness.take("fault").map(({ code }) => code), ["bad_json", "binary"]);
   assert.ok(harness.client.online);
 });
+
+test("a token stands in the hello, and another is sent before it ends", async () => {
+  const tokens = ["first", "second", "third"];
+  const harness = new Harness({ token: async () => tokens.shift() ?? null });
+  const connected = harness.client.connect("");
+  await harness.open();
+  assert.deepEqual(harness.sent("hello").map(({ token, name }) => [token, name]), [
+    ["first", undefined],
+  ]);
+  await harness.answer("hello", { name: "Ada", rooms: [], expires_in: 900 });
+  assert.equal((await connected).name, "Ada");
+  await harness.clock.advance(839_000);
+  assert.equal(harness.sent("refresh").length, 0);
+  await harness.clock.advance(1_000);
+  assert.deepEqual(harness.sent("refresh").map(({ token }) => token), ["second"]);
+  await harness.answer("refresh", { expires_in: 60 });
+  await harness.clock.advance(30_000);
+  assert.deepEqual(harness.sent("refresh").map(({ token }) => token), ["second", "third"]);
+  await harness.refuse("refresh", "unauthenticated");
+  assert.equal(harness.client.status.status, "online");
+});
+
+test("a token that cannot be had now is asked for again", async () => {
+  let fails = true;
+  const token = async () => {
+    if (fails) throw new TypeError("no network");
+    return "good";
+  };
+  const harness = new Harness({ token });
+  harness.client.connect("Ada").catch(() => {});
+  await harness.open();
+  assert.equal(harness.client.status.status, "waiting");
+  fails = false;
+  await harness.clock.advance(harness.client.status.retryAt - harness.clock.time);
+  await harness.open();
+  assert.equal(harness.sent("hello")[0].token, "good");
+  harness.client.close();
+});
+
+test("who is refused or put out does not come back", async () => {
+  const refused = new Harness();
+  const connected = refused.client.connect("Ada");
+  await refused.open();
+  const refusal = assert.rejects(connected, { code: "unauthenticated" });
+  await refused.refuse("hello", "unauthenticated");
+  await refusal;
+  assert.equal(refused.client.status.status, "idle");
+
+  const kicked = new Harness();
+  await kicked.online();
+  kicked.socket.onclose({ code: 4403, reason: "spam" });
+  assert.deepEqual(
+    [kicked.client.status.status, kicked.client.status.code, kicked.client.status.reason],
+    ["idle", "forbidden", "spam"],
+  );
+});
+
+test("a server that is too busy for a hello is asked again", async () => {
+  const harness = new Harness();
+  harness.client.connect("Ada").catch(() => {});
+  await harness.open();
+  await harness.refuse("hello", "rate_limited");
+  assert.equal(harness.client.status.status, "waiting");
+  harness.client.close();
+});

@@ -1,0 +1,107 @@
+"""Logging in, and the administrators' page, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from server.accounts import Accounts
+from server.tokens import Role
+from tests.browser.chat_page import ChatPage
+from tests.browser.chat_server import ChatServer
+from tests.browser.chromium import console_errors, csp_violations
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[ChatServer]:
+    """A server that asks everybody for a token."""
+    users = tmp_path / "users.db"
+    with Accounts(str(users)) as accounts:
+        accounts.add("Ada", PASSWORD, Role.ADMIN)
+        accounts.add("Bob", PASSWORD)
+    server = ChatServer("--users", str(users), "--auth", "token")
+    server.start()
+    yield server
+    server.stop()
+
+
+def log_in(page: ChatPage, server: ChatServer, name: str, password: str = PASSWORD) -> None:
+    page.driver.get(f"{server.url}login")
+    page.driver.execute_script("sessionStorage.clear()")
+    page.find("#name").send_keys(name)
+    page.find("#password").send_keys(password)
+    page.find("button").click()
+
+
+def path(page: ChatPage) -> str:
+    return page.driver.current_url.partition("//")[2].partition("/")[2]
+
+
+def test_who_logs_in_is_in_the_chat(guarded: ChatServer, browsers: tuple[Chrome, Chrome]) -> None:
+    page = ChatPage(browsers[0])
+    log_in(page, guarded, "Bob", "wrong horse")
+    page.wait(lambda: "wrong" in page.find("#fault").text, "the fault")
+    assert path(page) == "login"
+    page.find("#password").send_keys(PASSWORD)
+    page.find("button").click()
+    page.wait(lambda: page.find("#my-name").text == "Bob", "the chat")
+    assert csp_violations(page.driver) == []
+
+
+def test_without_a_login_the_page_says_what_to_do(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    page = ChatPage(browsers[0])
+    page.driver.get(guarded.url)
+    page.driver.execute_script("sessionStorage.clear()")
+    page.driver.refresh()
+    page.find("#name").send_keys("Mallory")
+    page.find("#sign-in button").click()
+    page.wait(lambda: "login" in page.find("#sign-in-message").text, "the message")
+    assert page.find("#sign-in a").get_attribute("href") == f"{guarded.url}login"
+
+
+def test_an_administrator_sees_and_puts_out(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    bob, ada = ChatPage(browsers[0]), ChatPage(browsers[1])
+    log_in(bob, guarded, "Bob")
+    bob.wait(lambda: bob.find("#my-name").text == "Bob", "the chat")
+    log_in(ada, guarded, "Ada")
+    ada.wait(lambda: path(ada) == "admin", "the page of administrators")
+    kick = ada.wait(
+        lambda: ada.driver.find_elements("css selector", "[aria-label='Kick Bob']"), "Bob"
+    )[0]
+    assert "lobby" in ada.find("#rooms").text
+    kick.click()
+    ada.driver.switch_to.alert.accept()
+    ada.wait(
+        lambda: not ada.driver.find_elements("css selector", "[aria-label='Kick Bob']"), "no Bob"
+    )
+    assert csp_violations(ada.driver) == []
+    assert console_errors(ada.driver) == []
+
+
+def test_the_page_of_administrators_is_for_them(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    page = ChatPage(browsers[0])
+    page.driver.get(f"{guarded.url}login")
+    page.driver.execute_script("sessionStorage.clear()")
+    page.driver.get(f"{guarded.url}admin")
+    page.wait(lambda: path(page).startswith("login"), "the login page")
+    log_in(page, guarded, "Bob")
+    page.wait(lambda: page.find("#my-name").text == "Bob", "the chat")
+    page.driver.get(f"{guarded.url}admin")
+    page.wait(lambda: "administrators" in page.find("#fault").text, "the refusal")
+    assert page.find("#visitors").text == ""
