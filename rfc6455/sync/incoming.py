@@ -18,7 +18,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..addresses import TrustedProxies
-from ..close import Close
 from ..connection import Connection, Role
 from ..errors import HandshakeError, UsageError
 from ..handshake import Offer, ServerHandshake, validate
@@ -70,7 +69,7 @@ class Incoming:
         self._handshake = ServerHandshake(options.limits, server_header=options.server_header)
         self._deadline = _in(options.limits.open_timeout)
 
-    def leave(self, farewell: Close) -> None:
+    def leave(self) -> None:
         """Ends the wait for a request, from another thread: the server is going away."""
         with suppress(OSError):
             # Whoever reads sees the end; an answer can still be written.

@@ -253,7 +253,7 @@ class Server:
         """
         farewell = farewells(code, reason, None)
         for websocket in self._stop(farewell):
-            websocket.leave(farewell())
+            _part_from(websocket, farewell())
         self._hurry.set()
         self._done.set()
 
@@ -300,8 +300,7 @@ class Server:
         start, step = time.monotonic(), over / max(len(waiting), 1)
         for index, websocket in enumerate(waiting):
             self._hurry.wait(max(start + index * step - time.monotonic(), 0))
-            if not websocket.is_over:
-                websocket.leave(farewell())
+            _part_from(websocket, farewell())
         with ExitStack() as stack:
             if abort_after is not None:
                 timer = threading.Timer(abort_after, self._abort)
@@ -380,7 +379,7 @@ class Server:
         self._stopped.set()
         for client in clients:
             if isinstance(client, Incoming):
-                client.leave(farewell())
+                client.leave()
         return [client for client in clients if isinstance(client, WebSocket)]
 
     def _abort(self) -> None:
@@ -463,7 +462,7 @@ class Server:
             self._clients[threading.current_thread()] = websocket
             farewell = self._farewell
         if farewell is not None:
-            websocket.leave(farewell())
+            _part_from(websocket, farewell())
         code = CloseCode.INTERNAL_ERROR
         try:
             route.handler(websocket, **arguments)
@@ -531,6 +530,11 @@ class Server:
     def log_error(self, message: str) -> None:
         """Logs the exception that is being handled."""
         self.options.logger.exception(message)
+
+
+def _part_from(websocket: WebSocket, farewell: Close) -> None:
+    if not websocket.is_over:
+        websocket.start_close(farewell.code, farewell.reason)
 
 
 def _unreachable(websocket: WebSocket) -> None:

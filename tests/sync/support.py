@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from rfc6455 import Close, Connection, Limits, Role, Router
 from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode, decode
-from rfc6455.sync import Server, WebSocket, connection, serve
+from rfc6455.sync import Server, WebSocket, connection, endpoint, serve
 from rfc6455.sync.stream import Stream
 from tests.transports.conftest import TLS
 from tests.transports.support import REQUEST, accepting
@@ -219,7 +219,8 @@ class Clock:
         self.now = 1000.0
         self.asked: list[float] = []
         monkeypatch.setattr(connection, "time", self)
-        monkeypatch.setattr(connection, "attendant", self)
+        monkeypatch.setattr(endpoint, "time", self)
+        monkeypatch.setattr(endpoint, "attendant", self)
 
     def monotonic(self) -> float:
         return self.now

@@ -117,11 +117,11 @@ def test_close_drops_tcp_when_the_peer_does_not_answer(role: Role) -> None:
 
 
 def test_a_thread_that_receives_learns_that_closing_took_too_long() -> None:
-    """It waits without a time limit of its own; `leave` is what a server does at its end."""
+    """It waits without a time limit of its own."""
     with pair(close_timeout=0.01, ping_interval=None) as (websocket, peer):
         receiver = Task(websocket.recv)
         until(lambda: websocket._reads)
-        websocket.leave(Close(1001))
+        websocket.start_close(1001)
         with pytest.raises(ConnectionClosedError):
             receiver.result()
         assert peer.close_frame() == Close(1001)

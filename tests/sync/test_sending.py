@@ -16,6 +16,7 @@ from rfc6455 import (
     ConnectionClosed,
     ConnectionClosedError,
     PermessageDeflate,
+    PreparedMessage,
     Role,
     State,
     UsageError,
@@ -445,3 +446,19 @@ def test_a_send_to_a_peer_that_has_gone_tells_why_it_went() -> None:
         with pytest.raises(ConnectionClosedError) as caught:
             repeat(lambda: websocket.send("x"), 10)
         assert caught.value.code == 4321
+
+
+def test_a_peer_that_takes_nothing_is_dropped() -> None:
+    """Although it answers Pings, as far as anybody can tell: none can be written."""
+    with pair(write_timeout=0.01, ping_interval=None) as (websocket, _):
+        with pytest.raises(ConnectionClosedError):
+            websocket.send(BIG)
+        assert websocket.close_code == 1006
+
+
+def test_a_prepared_message_is_sent_to_many() -> None:
+    message = PreparedMessage("to all")
+    with pair() as (first, one), pair(Role.CLIENT) as (second, two):
+        first.send(message)
+        second.send(message)
+        assert (one.message(), two.message()) == ("to all", "to all")
