@@ -14,9 +14,7 @@ import socket
 import ssl as ssl_module
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import ExitStack
 from http import HTTPStatus
-from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from ..addresses import TrustedProxies, address_group
@@ -27,13 +25,12 @@ from ..farewell import Drained, ReconnectHint, farewells
 from ..headers import Headers
 from ..http import Request, Response
 from ..limits import Limits
-from ..listening import remove_unix_socket, tcp_sockets, unix_socket
 from ..logs import LoggerLike, LogSampler
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..state import State
 from ..version import __version__
-from .accepting import PatientSocket
+from .accepting import Listening, default_max_connections
 from .connection import WebSocket
 from .endpoint import Endpoint
 from .incoming import Incoming, Options, ProcessRequest, ProcessResponse, is_cancelled
@@ -136,44 +133,13 @@ def serve(
         process_request=process_request,
         process_response=process_response,
         limits=limits,
-        max_connections=_default_max_connections() if max_connections is None else max_connections,
+        max_connections=default_max_connections() if max_connections is None else max_connections,
         max_connections_per_address=max_connections_per_address,
         trusted_proxies=TrustedProxies(trusted_proxies),
         server_header=server_header,
         logger=logging.getLogger("rfc6455.server") if logger is None else logger,
     )
     return Server(options, Listening(host, port, path, sock, reuse_port, backlog, ssl))
-
-
-class Listening(NamedTuple):
-    """Where a server listens; the arguments of `serve` of these names have the details."""
-
-    host: str | Sequence[str] | None
-    port: int | None
-    path: str | os.PathLike[str] | None
-    sock: socket.socket | Sequence[socket.socket] | None
-    reuse_port: bool
-    backlog: int
-    ssl: ssl_module.SSLContext | None
-
-    async def bind(self, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:
-        """Returns the sockets.
-
-        Raises:
-            OSError: there is nothing to listen on.
-        """
-        if self.sock is not None:
-            return [self.sock] if isinstance(self.sock, socket.socket) else list(self.sock)
-        if self.path is not None:
-            return [unix_socket(self.path)]
-        hosts = [self.host] if self.host is None or isinstance(self.host, str) else self.host
-        found = [
-            await loop.getaddrinfo(
-                host or None, self.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            for host in hosts
-        ]
-        return tcp_sockets(chain.from_iterable(found), reuse_port=self.reuse_port)
 
 
 class _Member(NamedTuple):
@@ -189,8 +155,7 @@ class Server:
     def __init__(self, options: Options, listening: Listening) -> None:
         self.options = options
         self._listening = listening
-        self._sockets = ExitStack()
-        self._listeners: list[asyncio.Server] = []
+        self._started = False
         self._routes: dict[Route, Route] = {}
         self._incoming: set[Incoming] = set()
         self._connections: dict[Endpoint, _Member] = {}
@@ -208,7 +173,7 @@ class Server:
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets."""
-        return tuple(sock for listener in self._listeners for sock in listener.sockets)
+        return self._listening.sockets
 
     @property
     def connections(self) -> frozenset[Endpoint]:
@@ -221,28 +186,23 @@ class Server:
         return self._closing.is_set()
 
     async def start(self) -> Server:
-        """Starts listening.
+        """Starts listening; does nothing if it has started already.
 
         Raises:
             OSError: an address or a path is in use, or is not this machine's.
+            UsageError: it was closed.
         """
         loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {"ssl": self._listening.ssl, "backlog": self._listening.backlog}
-        if self._listening.ssl is not None:
+        if self._closing.is_set():
+            raise UsageError("a server that was closed does not start again")
+        if not self._started:
+            self._started = True
             limits = self.options.limits
-            options["ssl_handshake_timeout"] = limits.open_timeout
-            options["ssl_shutdown_timeout"] = limits.close_timeout
-        with ExitStack() as sockets:
-            for sock in await self._listening.bind(loop):
-                sockets.callback(sock.close)
-                if self._listening.path is not None:
-                    sockets.callback(remove_unix_socket, sock, os.stat(sock.getsockname()))
-                listener = await loop.create_server(
-                    lambda: Incoming(self, loop), sock=PatientSocket.like(sock), **options
-                )
-                sockets.callback(listener.close)
-                self._listeners.append(listener)
-            self._sockets = sockets.pop_all()
+            await self._listening.open(
+                lambda: Incoming(self, loop), limits.open_timeout, limits.close_timeout
+            )
+        if self._closing.is_set():
+            self._listening.close()
         return self
 
     async def serve_forever(self) -> None:
@@ -361,13 +321,7 @@ class Server:
             OSError: a file cannot be read, or (as `ssl.SSLError`) is malformed, or the key does not
                 belong to the certificate. The old certificate stays.
         """
-        context = self._listening.ssl
-        if context is None:
-            raise UsageError("this server does not speak TLS")
-        # A context that has refused a file may be left with half of it.
-        trial = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
-        trial.load_cert_chain(certfile, keyfile, password)
-        context.load_cert_chain(certfile, keyfile, password)
+        self._listening.reload_certificate(certfile, keyfile, password)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -385,7 +339,7 @@ class Server:
     def _stop(self) -> None:
         """Lets nobody in any more."""
         self._closing.set()
-        self._sockets.close()
+        self._listening.close()
         for client in list(self._incoming):
             client.refuse(Response.text("the server is going away\n", 503))
 
@@ -542,12 +496,3 @@ class Server:
 
 async def _unreachable(websocket: WebSocket) -> None:
     raise AssertionError("the router has handlers of its own")
-
-
-def _default_max_connections() -> int | None:
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft * 4 // 5

@@ -243,6 +243,27 @@ async def test_the_end_of_a_server_cancelled_at_every_step_can_be_had_again() ->
     await at_every_step(attempt)
 
 
+@virtual_time
+async def test_a_drain_cancelled_at_every_step_goes_on() -> None:
+    async def attempt(count: int) -> asyncio.Task[Any]:
+        async with serving(echo, limits=Limits(close_timeout=1)) as server:
+            peers = [await dial(server) for _ in range(2)]
+            for peer in peers:
+                await peer.upgrade()
+                peer.send(close())
+            task = await cancel_after(count, server.drain(over=1e-9))
+            if count > 0:
+                await server.serve_forever()
+                assert server.connections == frozenset()
+            drained = await server.drain()
+            assert drained.closed + drained.aborted <= 2
+        for peer in peers:
+            await peer.__aexit__()
+        return task
+
+    await at_every_step(attempt)
+
+
 # Races
 
 

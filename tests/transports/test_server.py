@@ -692,3 +692,25 @@ async def test_a_handler_that_leaves_the_end_unread_is_not_waited_for_by_the_pee
         await settle()
         assert server.connections == frozenset()
     assert now() < 1
+
+
+@on_each_loop
+async def test_a_server_that_was_awaited_may_be_entered_as_well() -> None:
+    server = await rfc6455.serve(echo, "127.0.0.1", 0)
+    descriptors = [sock.fileno() for sock in server.sockets]
+    async with server:
+        assert [sock.fileno() for sock in server.sockets] == descriptors
+        assert await server.start() is server
+    with pytest.raises(UsageError, match="closed"):
+        await server.start()
+
+
+@on_each_loop
+async def test_a_server_that_is_closed_while_it_starts_does_not_listen() -> None:
+    server = rfc6455.serve(echo, "localhost", 0)
+    starting = asyncio.ensure_future(server.start())
+    await asyncio.sleep(0)
+    server.close()
+    await starting
+    await server.wait_closed()
+    assert server.sockets == ()
