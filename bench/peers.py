@@ -14,8 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import rfc6455
-
 from .harness import ROOT
 from .processes import build, python
 
@@ -32,7 +30,6 @@ class Server:
         name: in options and tables.
         module: in bench.servers; ``c`` for bench/echo.c, ``node`` for Node's ws.
         packages: importable names that it needs.
-        of_ours: public names of rfc6455 that it needs.
         loop: asyncio or uvloop, where that is a choice.
         variant: one of the ways in which the module can serve.
         deflate: the libraries it can compress with, the one that it uses by itself first.
@@ -45,7 +42,6 @@ class Server:
     name: str
     module: str
     packages: tuple[str, ...] = ()
-    of_ours: tuple[str, ...] = ()
     loop: str = "uvloop"
     variant: str = ""
     deflate: tuple[str, ...] = ()
@@ -80,7 +76,6 @@ class Server:
         if self.loop == "uvloop" and self.module not in ("c", "node", "socketify_app"):
             needed = (*needed, "uvloop")
         lacking = [name for name in needed if importlib.util.find_spec(name) is None]
-        lacking += [f"rfc6455.{name}" for name in self.of_ours if not hasattr(rfc6455, name)]
         return ", ".join(lacking) or None
 
 
@@ -89,7 +84,7 @@ PURE: Final = {"RFC6455_PURE": "1"}
 
 SERVERS: Final[tuple[Server, ...]] = (
     Server("rfc6455", "rfc6455_iterate", deflate=ALL_DEFLATE, quick=True),
-    Server("rfc6455-listener", "rfc6455_listener", of_ours=("Listener",), quick=True),
+    Server("rfc6455-listener", "rfc6455_listener", deflate=("zlib",), quick=True),
     Server("rfc6455-asyncio", "rfc6455_iterate", loop="asyncio", deflate=ALL_DEFLATE),
     Server("rfc6455-pure", "rfc6455_iterate", environment=PURE, deflate=("zlib",), quick=True),
     Server("picows", "picows_callback", ("picows",), quick=True),

@@ -84,6 +84,7 @@ def _is_there(name: str) -> bool:
 
 CLIENTS: Final = (
     Client("rfc6455", "rfc6455_asyncio", quick=True),
+    Client("rfc6455-listener", "rfc6455_listener", quick=True),
     Client("rfc6455-asyncio", "rfc6455_asyncio", loop="asyncio"),
     Client("rfc6455-sync", "rfc6455_sync", ("rfc6455.sync",), loop=None, quick=True),
     Client("picows", "picows_callback", ("picows",), quick=True),

@@ -8,7 +8,6 @@ import rfc6455
 from . import run, serve_forever
 
 everybody: set[rfc6455.WebSocket] = set()
-to_all: Any = getattr(rfc6455, "broadcast", None)
 
 
 async def echo(websocket: rfc6455.WebSocket) -> None:
@@ -17,16 +16,12 @@ async def echo(websocket: rfc6455.WebSocket) -> None:
         await websocket.send(message)
 
 
-async def broadcast(websocket: rfc6455.WebSocket) -> None:
+async def publish(websocket: rfc6455.WebSocket) -> None:
     """Serves one connection."""
     everybody.add(websocket)
     try:
         async for message in websocket:
-            if to_all is not None:
-                to_all(everybody, message)
-                continue
-            for other in list(everybody):
-                await other.send(message)
+            rfc6455.broadcast(everybody, message)
     finally:
         everybody.discard(websocket)
 
@@ -47,7 +42,7 @@ def extensions(deflate: str | None) -> list[rfc6455.ExtensionFactory]:
 
 async def main(options: argparse.Namespace) -> None:
     """Runs the server."""
-    handler = echo if options.workload == "echo" else broadcast
+    handler = echo if options.workload == "echo" else publish
     offered = extensions(options.deflate)
     async with rfc6455.serve(handler, "127.0.0.1", options.port, extensions=offered):
         await serve_forever()

@@ -36,7 +36,7 @@ def serving(name: str, workload: str = "echo", deflate: str | None = None) -> It
         yield process
 
 
-@pytest.mark.parametrize("name", ["rfc6455-asyncio", "c-ws", "c-raw", "raw-asyncio"])
+@pytest.mark.parametrize("name", ["rfc6455-asyncio", "rfc6455-listener", "c-ws", "c-raw"])
 @pytest.mark.parametrize(
     ("size", "binary"), [(8, False), (128, True), (200, False), (70_000, True)]
 )
@@ -58,7 +58,7 @@ def test_deflated_echo_is_inflated_and_compared(name: str) -> None:
         assert load.run(server, core=None)["count"] >= 6
 
 
-@pytest.mark.parametrize("name", ["rfc6455-asyncio", "c-ws", "raw-asyncio"])
+@pytest.mark.parametrize("name", ["rfc6455", "rfc6455-listener", "c-ws", "raw-asyncio"])
 def test_a_broadcast_reaches_everybody(name: str) -> None:
     load = short("broadcast", connections=7)
     with serving(name, "broadcast") as server:
