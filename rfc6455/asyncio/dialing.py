@@ -82,6 +82,22 @@ async def open_socket(
     waiting = deque(interleave(addresses))
     if len(waiting) == 1:
         return await _connect(waiting[0], local)
+    winner, errors = await _race(waiting, local, delay)
+    if winner is not None:
+        return winner
+    for other in errors[1:]:
+        errors[0].add_note(f"and: {other}")
+    try:
+        raise errors[0]
+    finally:
+        # What its own traceback holds would be garbage that waits to be collected.
+        del errors
+
+
+async def _race(
+    waiting: deque[Address], local: Sequence[Address], delay: float | None
+) -> tuple[socket.socket | None, list[OSError]]:
+    """Returns the first socket that is connected, or the errors of all."""
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     try:
@@ -95,18 +111,15 @@ async def open_socket(
             )
             for task in done:
                 attempts.remove(task)
-                try:
-                    return task.result()
-                except OSError as error:
-                    errors.append(error)
+                error = task.exception()
+                if not isinstance(error, OSError):
+                    return task.result(), errors
+                errors.append(error)
+        return None, errors
     finally:
         for task in attempts:
             task.cancel()
             task.add_done_callback(_close_late)
-    first, *others = errors
-    for other in others:
-        first.add_note(f"and: {other}")
-    raise first
 
 
 async def _connect(address: Address, local: Sequence[Address]) -> socket.socket:

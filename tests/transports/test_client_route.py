@@ -6,6 +6,7 @@ Knows real sockets; what names mean is made up where a test needs several addres
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import socket
@@ -241,6 +242,25 @@ async def test_when_all_fail_the_first_error_is_raised_and_the_others_are_told()
         with pytest.raises(ConnectionRefusedError) as caught:
             await open_socket([at(port), at(port), at(port)])
     assert len(caught.value.__notes__) == 2
+
+
+@real_time
+async def test_errors_are_no_garbage_that_waits_to_be_collected() -> None:
+    async def fail() -> None:
+        # One address, and two.
+        for attempt in (connect("ws://127.0.0.1:1/")._open(), open_socket([at(1), at(1)])):
+            with contextlib.suppress(ConnectionRefusedError):
+                await attempt
+
+    await fail()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await fail()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_families_take_turns() -> None:
