@@ -1,8 +1,8 @@
 """When to connect again: after which errors, and after how long.
 
 What lives here: delays as a generator, the default answer to "does it make sense to try again?",
-and what a server asks for with Retry-After. This file does not wait, reads no clock, and does not
-know what is connected to.
+what a server asks for, and `Backoff`, which puts them together. This file does not wait, reads no
+clock, and does not know what is connected to.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import random as random_module
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from .close import Close, CloseCode
 from .errors import HandshakeError
 from .headers import Headers
 
-__all__ = ["MAX_RETRY_AFTER", "backoff_delays", "is_transient", "retry_after"]
+__all__ = ["Backoff", "backoff_delays", "is_transient", "retry_after"]
 
 TRANSIENT_STATUSES: Final = frozenset({500, 502, 503, 504})
 MAX_RETRY_AFTER: Final = 3600.0
@@ -74,6 +75,41 @@ def is_transient(error: Exception) -> bool:
         return isinstance(error, (ssl.SSLEOFError, ssl.SSLSyscallError))
     # TimeoutError is an OSError; so is socket.gaierror, which also an absent network gives.
     return isinstance(error, (OSError, EOFError))
+
+
+class Backoff:
+    """How long to wait in a loop that connects again and again.
+
+    Args:
+        delays: makes the delays, in seconds, each time that a connection was opened.
+        retry: whether to try again after an error.
+    """
+
+    def __init__(
+        self, delays: Callable[[], Iterable[float]], retry: Callable[[Exception], bool]
+    ) -> None:
+        self._make_delays = delays
+        self._retry = retry
+        self._delays = iter(delays())
+
+    def after_error(self, error: Exception, now: datetime) -> float | None:
+        """Returns the delay after an attempt that failed; None where the error is to be raised.
+
+        Args:
+            error: of the attempt.
+            now: see `retry_after`.
+        """
+        delay = next(self._delays, None)
+        if delay is None or not self._retry(error):
+            return None
+        return max(delay, retry_after(error, now))
+
+    def after_end(self, close_reason: str) -> float:
+        """Returns the delay after a connection that was open, with the reason of its Close."""
+        self._delays = iter(self._make_delays())
+        # A server that is drained spreads its clients itself.
+        hint = Close(CloseCode.GOING_AWAY, close_reason).retry_after
+        return next(self._delays, 0.0) if hint is None else min(hint, MAX_RETRY_AFTER)
 
 
 def retry_after(error: Exception, now: datetime) -> float:

@@ -18,8 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
-from ..backoff import MAX_RETRY_AFTER, backoff_delays, is_transient, retry_after
-from ..close import Close, CloseCode
+from ..backoff import Backoff, backoff_delays, is_transient
 from ..connection import Connection, Role
 from ..errors import UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
@@ -86,7 +85,7 @@ class connect:
         happy_eyeballs_delay: how long an attempt to reach one of several addresses is alone before
             the next one starts, in seconds; None lets each fail first.
         one_at_a_time: whether to wait while another handshake with the same address and port is
-            under way on this event loop, as RFC 6455 §4.1 demands. The wait counts towards
+            under way on this event loop, as RFC 6455 §4.1 demands. The wait does not count towards
             `Limits.open_timeout`.
 
         retry: for ``async for``: whether to try again after an error. By default after errors of
@@ -181,25 +180,21 @@ class connect:
 
     async def _reconnect(self) -> AsyncGenerator[WebSocket, None]:
         origin = self._destination.uri.origin
-        delays = iter(self._backoff())
+        backoff = Backoff(self._backoff, self._retry)
         while True:
             try:
                 websocket = await self._open()
             except Exception as error:
-                delay = next(delays, None)
-                if delay is None or not self._retry(error):
+                delay = backoff.after_error(error, datetime.now(UTC))
+                if delay is None:
                     raise
-                delay = max(delay, retry_after(error, datetime.now(UTC)))
                 self._logger.info("no connection to %s: %r; next in %.1f s", origin, error, delay)
             else:
                 try:
                     yield websocket
                 finally:
                     await _close(websocket)
-                delays = iter(self._backoff())
-                # A server that is being drained has spread its clients itself.
-                hint = Close(CloseCode.GOING_AWAY, websocket.close_reason).retry_after
-                delay = next(delays, 0.0) if hint is None else min(hint, MAX_RETRY_AFTER)
+                delay = backoff.after_end(websocket.close_reason)
                 self._logger.info(
                     "connection to %s ended with %s; next in %.1f s",
                     origin,
@@ -212,18 +207,18 @@ class connect:
         timeout = asyncio.timeout(self._limits.open_timeout)
         try:
             async with timeout:
-                return await self._follow(self._destination)
+                return await self._follow(self._destination, timeout)
         except BaseException as error:
             if self._route.sock is not None:
                 self._route.sock.close()
             if not timeout.expired():
                 raise
-            origin, limit = self._destination.uri.origin, self._limits.open_timeout
-            raise TimeoutError(f"no connection to {origin} within {limit} s") from error
+            origin, seconds = self._destination.uri.origin, self._limits.open_timeout
+            raise TimeoutError(f"no connection to {origin} within {seconds} s") from error
 
-    async def _follow(self, destination: Destination) -> WebSocket:
+    async def _follow(self, destination: Destination, limit: asyncio.Timeout) -> WebSocket:
         while True:
-            answer = await self._ask(destination)
+            answer = await self._ask(destination, limit)
             if not isinstance(answer, Response):
                 return answer
             following = destination.follow(answer)
@@ -234,14 +229,14 @@ class connect:
             destination = following
             self._logger.debug("redirected to %s", destination.uri.origin)
 
-    async def _ask(self, destination: Destination) -> WebSocket | Response:
+    async def _ask(self, destination: Destination, limit: asyncio.Timeout) -> WebSocket | Response:
         """Asks once. Returns the connection, or the answer that opens none."""
         uri = destination.uri
         name = uri.host
         if self._server_hostname is not None and not destination.moved:
             name = self._server_hostname
         leg = await self._route.find(uri)
-        async with turn(leg.places if self._one_at_a_time else ()):
+        async with turn(leg.places if self._one_at_a_time else (), limit):
             self._logger.debug("connecting to %s, proxy: %s", uri.origin, leg.proxy)
             handshake, self._first = self._first or self._handshake(destination), None
             opening = Opening(handshake, lambda *answer: self._finish(handshake, *answer))

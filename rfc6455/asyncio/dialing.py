@@ -45,16 +45,25 @@ _locks: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks]] = WeakKeyDic
 
 
 @contextlib.asynccontextmanager
-async def turn(places: Iterable[Place]) -> AsyncIterator[None]:
-    """Waits until nobody else on this event loop is connecting to any of the places."""
+async def turn(places: Iterable[Place], limit: asyncio.Timeout) -> AsyncIterator[None]:
+    """Waits until nobody else on this event loop is connecting to any of the places.
+
+    Meanwhile the time limit stands still: it is for the server, and the wait is our own doing. Each
+    of those who come first has a limit too.
+    """
     # RFC 6455 §4.1: "If multiple connections to the same IP address are attempted simultaneously,
     # the client MUST serialize them so that there is no more than one connection at a time running
     # through the following steps."
-    locks = _locks.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    loop = asyncio.get_running_loop()
+    locks = _locks.setdefault(loop, WeakValueDictionary())
+    # All take them in the same order: nobody waits for somebody who waits for them.
+    wanted = [locks.setdefault(place, asyncio.Lock()) for place in sorted(set(places))]
     async with contextlib.AsyncExitStack() as stack:
-        # All take them in the same order: nobody waits for somebody who waits for them.
-        for place in sorted(set(places)):
-            await stack.enter_async_context(locks.setdefault(place, asyncio.Lock()))
+        began, end = loop.time(), limit.when()
+        limit.reschedule(None)
+        for lock in wanted:
+            await stack.enter_async_context(lock)
+        limit.reschedule(None if end is None else end + loop.time() - began)
         yield
 
 

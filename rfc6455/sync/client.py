@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from ..backoff import backoff_delays, is_transient, retry_after
+from ..backoff import Backoff, backoff_delays, is_transient
 from ..connection import Connection, Role
 from ..errors import UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
@@ -84,7 +84,7 @@ class connect:
         happy_eyeballs_delay: how long an attempt to reach one of several addresses is alone before
             the next one starts, in seconds; None lets each fail first.
         one_at_a_time: whether to wait while another thread's handshake with the same address and
-            port is under way, as RFC 6455 §4.1 demands. The wait counts towards
+            port is under way, as RFC 6455 §4.1 demands. The wait does not count towards
             `Limits.open_timeout`.
 
         retry: for ``for``: whether to try again after an error. By default after errors of the
@@ -173,23 +173,21 @@ class connect:
 
     def _reconnect(self) -> Iterator[WebSocket]:
         origin = self._destination.uri.origin
-        delays = iter(self._backoff())
+        backoff = Backoff(self._backoff, self._retry)
         while True:
             try:
                 websocket = self.open()
             except Exception as error:
-                delay = next(delays, None)
-                if delay is None or not self._retry(error):
+                delay = backoff.after_error(error, datetime.now(UTC))
+                if delay is None:
                     raise
-                delay = max(delay, retry_after(error, datetime.now(UTC)))
                 self._logger.info("no connection to %s: %r; next in %.1f s", origin, error, delay)
             else:
                 try:
                     yield websocket
                 finally:
                     _close(websocket)
-                delays = iter(self._backoff())
-                delay = next(delays, 0.0)
+                delay = backoff.after_end(websocket.close_reason)
                 self._logger.info(
                     "connection to %s ended with %s; next in %.1f s",
                     origin,
@@ -204,7 +202,7 @@ class connect:
         deadline = None if timeout is None else time.monotonic() + timeout
         destination = self._destination
         while True:
-            answer = self._ask(destination, deadline)
+            answer, deadline = self._ask(destination, deadline)
             if isinstance(answer, WebSocket):
                 return answer
             following = destination.follow(answer)
@@ -215,27 +213,34 @@ class connect:
             destination = following
             self._logger.debug("redirected to %s", destination.uri.origin)
 
-    def _ask(self, destination: Destination, deadline: float | None) -> WebSocket | Response:
-        """Asks once. Returns the connection, or the answer that opens none."""
+    def _ask(
+        self, destination: Destination, deadline: float | None
+    ) -> tuple[WebSocket | Response, float | None]:
+        """Asks once.
+
+        Returns:
+            The connection, or the answer that opens none; and the deadline, which is later when
+            others came first.
+        """
         uri = destination.uri
         name = uri.host
         if self._server_hostname is not None and not destination.moved:
             name = self._server_hostname
         leg = self._route.find(uri)
-        with turn(leg.places if self._one_at_a_time else (), deadline):
+        with turn(leg.places if self._one_at_a_time else (), deadline) as deadline:
             self._logger.debug("connecting to %s, proxy: %s", uri.origin, leg.proxy)
             handshake = self._handshake(destination)
             stream = self._route.go(leg, self._tls(uri), name, deadline)
             try:
                 response = stream.exchange(handshake, deadline)
                 if response.status == 101:
-                    return self._finish(handshake, stream, response)
+                    return self._finish(handshake, stream, response), deadline
             except BaseException:
                 stream.close()
                 raise
             stream.stop()
             stream.close()
-            return response
+            return response, deadline
 
     def _handshake(self, destination: Destination) -> ClientHandshake:
         return ClientHandshake(

@@ -56,25 +56,24 @@ _guard: Final = threading.Lock()
 
 
 @contextlib.contextmanager
-def turn(places: Iterable[Place], deadline: float | None) -> Iterator[None]:
+def turn(places: Iterable[Place], deadline: float | None) -> Iterator[float | None]:
     """Waits until no other thread is connecting to any of the places.
 
-    Raises:
-        TimeoutError: one was, up to the deadline.
+    Yields:
+        The deadline, later by the wait: it is for the server, and the wait is our own doing. Each
+        of those who come first has a deadline too.
     """
     # RFC 6455 §4.1: "If multiple connections to the same IP address are attempted simultaneously,
     # the client MUST serialize them so that there is no more than one connection at a time running
     # through the following steps."
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         # All take them in the same order: nobody waits for somebody who waits for them.
         for place in sorted(set(places)):
             with _guard:
                 lock = _locks.setdefault(place, threading.Lock())
-            left = remaining(deadline)
-            if not lock.acquire(timeout=-1 if left is None else left):
-                raise TimeoutError("other connections to the same address were being opened")
-            stack.callback(lock.release)
-        yield
+            stack.enter_context(lock)
+        yield None if deadline is None else deadline + time.monotonic() - began
 
 
 # Happy eyeballs

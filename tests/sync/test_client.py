@@ -11,6 +11,7 @@ import itertools
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -311,14 +312,33 @@ def test_handshakes_with_one_address_take_turns() -> None:
     with in_asyncio(scripted_server(script)) as address:
         first = Task(open_and_close, True)
         until(lambda: len(asked) == 1)
-        with pytest.raises(TimeoutError, match="same address"):
-            connect(address, limits=Limits(open_timeout=0.05)).open()
-        assert len(asked) == 1
+        waiting = Task(open_and_close, True)
         second = Task(open_and_close, False)
         until(lambda: len(asked) == 2)
         go_on.set()
-        first.result()
-        second.result()
+        for task in (first, second, waiting):
+            task.result()
+        assert len(asked) == 3
+
+
+def test_waiting_for_a_turn_moves_the_deadline() -> None:
+    place = ("192.0.2.1", 80)
+    waits = threading.Event()
+
+    def take_turn() -> float | None:
+        waits.set()
+        with dialing.turn([place], 100.0) as deadline:
+            return deadline
+
+    with dialing.turn([place], None) as deadline:
+        assert deadline is None
+        task = Task(take_turn)
+        waits.wait(10)
+        began = time.monotonic()
+        until(lambda: time.monotonic() > began)
+    later = task.result()
+    assert later is not None
+    assert later > 100
 
 
 # Redirects

@@ -296,6 +296,8 @@ async def test_a_race_cancelled_at_every_step_leaves_nothing() -> None:
 class Counting:
     """A server that takes a second for each handshake, and counts how many are under way."""
 
+    seconds = 1.0
+
     def __init__(self) -> None:
         self.under_way = 0
         self.most = 0
@@ -303,7 +305,7 @@ class Counting:
     async def __call__(self, peer: RawPeer, request: bytes) -> None:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        await asyncio.sleep(1)
+        await asyncio.sleep(self.seconds)
         self.under_way -= 1
         if b"GET /refuse" in request:
             peer.send(b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n")
@@ -370,20 +372,38 @@ async def test_the_application_may_have_them_all_at_once() -> None:
 
 
 @virtual_time
-async def test_waiting_counts_towards_the_time_limit_and_can_be_cancelled() -> None:
+async def test_waiting_for_a_turn_does_not_count_towards_the_time_limit() -> None:
+    counting = Counting()
+    async with scripted_server(counting) as address:
+        limits = Limits(open_timeout=1.5)
+        attempts = [connect(address, limits=limits)._open() for _ in range(10)]
+        for websocket in await asyncio.gather(*attempts):
+            await websocket.close()
+        assert now() == pytest.approx(10, abs=0.01)
+        # Once its turn has come, it does.
+        counting.seconds = 5
+        first = asyncio.create_task(connect(address)._open())
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            await connect(address, limits=limits)
+        assert now() == pytest.approx(10 + 5 + 1.5, abs=0.01)
+        await (await first).close()
+
+
+@virtual_time
+async def test_who_waits_for_a_turn_can_be_cancelled() -> None:
     counting = Counting()
     async with scripted_server(counting) as address:
         first = asyncio.create_task(connect(address)._open())
-        second = asyncio.create_task(connect(address, limits=Limits(open_timeout=0.5))._open())
+        second = asyncio.create_task(connect(address)._open())
         third = asyncio.create_task(connect(address)._open())
         await asyncio.sleep(0.75)
-        with pytest.raises(TimeoutError):
-            second.result()
-        third.cancel()
+        second.cancel()
         await (await first).close()
-        await asyncio.wait([third])
-        await (await connect(address)).close()
+        await (await third).close()
+        assert second.cancelled()
     assert counting.most == 1
+    assert now() == pytest.approx(2, abs=0.01)
 
 
 @pytest.mark.clause("W016", party="client")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from rfc6455.backoff import backoff_delays, is_transient, retry_after
+from rfc6455.backoff import Backoff, backoff_delays, is_transient, retry_after
 from rfc6455.errors import ConnectionClosedError, HandshakeError, ProxyError, UsageError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -119,3 +119,30 @@ def test_retry_after(fields: list[tuple[str, str]], seconds: float) -> None:
 
 def test_retry_after_of_other_errors() -> None:
     assert retry_after(TimeoutError(), NOW) == 0
+
+
+# The loop
+
+
+def test_delays_go_on_until_a_connection_was_open() -> None:
+    backoff = Backoff(lambda: [1.0, 2.0, 3.0], is_transient)
+    assert [backoff.after_error(OSError(), NOW) for _ in range(4)] == [1, 2, 3, None]
+    assert backoff.after_end("") == 1
+    assert backoff.after_error(OSError(), NOW) == 2
+    assert backoff.after_end("") == 1
+    assert Backoff(lambda: [], is_transient).after_end("") == 0
+
+
+def test_what_is_not_retried_is_raised() -> None:
+    backoff = Backoff(backoff_delays, lambda error: isinstance(error, KeyError))
+    assert backoff.after_error(OSError(), NOW) is None
+    assert backoff.after_error(KeyError(), NOW) is not None
+
+
+def test_what_a_server_asks_for() -> None:
+    backoff = Backoff(lambda: [5.0, 10.0, 20.0], is_transient)
+    for seconds, delay in (("7", 7), ("9", 10), ("9999", 3600)):
+        error = HandshakeError("", 503, [("Retry-After", seconds)])
+        assert backoff.after_error(error, NOW) == delay
+    assert backoff.after_end("restart retry-after=0.5") == 0.5
+    assert backoff.after_end("retry-after=99999") == 3600
