@@ -158,3 +158,12 @@ def test_page_is_on_the_same_port(examples: Examples, path: str, status: int) ->
         connection.close()
     assert response.status == status
     assert ("<title>Together</title>" in page) is (status == 200)
+
+
+def test_best_practices_name_tests_that_are_there() -> None:
+    page = (DOCS / "topics" / "best-practices.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w./]+)(?:::(\w+))?`", page)
+    assert len(named) > 30
+    for path, test in named:
+        text = (ROOT / path).read_text("utf-8")
+        assert f"def {test}(" in text if test else "def test_" in text
