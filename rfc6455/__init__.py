@@ -16,6 +16,7 @@ from .asyncio import (
 )
 from .auth import basic_auth
 from .backoff import backoff_delays, is_transient
+from .budget import MemoryBudget
 from .close import Close, CloseCode
 from .codec import implementation
 from .connection import Connection, Role, TransportAction
@@ -35,6 +36,7 @@ from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
 from .listening import systemd_sockets
+from .observer import Observer
 from .prepared import PreparedMessage
 from .router import Route, Router
 from .state import State
@@ -60,7 +62,9 @@ __all__ = [
     "Headers",
     "Limits",
     "Listener",
+    "MemoryBudget",
     "Message",
+    "Observer",
     "Overflow",
     "PermessageDeflate",
     "Ping",

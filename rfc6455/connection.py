@@ -139,6 +139,11 @@ class Connection:
         return self._extensions
 
     @property
+    def frames_to_send(self) -> int:
+        """How many frames `data_to_send` would return."""
+        return len(self._outbox) + (self._pending_pong is not None)
+
+    @property
     def may_send(self) -> bool:
         """Whether a message may be sent still."""
         return self.state is State.OPEN or self.state is State.CLOSE_RECEIVED
@@ -429,6 +434,19 @@ class Connection:
             self._send_close(close, now)
         else:
             self.answer_close(now)
+
+    def give_way(self, now: float = 0.0) -> list[Event]:
+        """Fails the connection to make room for others: 1013, and what has come is thrown away.
+
+        Returns:
+            `Fault`, unless nothing is received any more.
+        """
+        if self.state is not State.OPEN and self.state is not State.CLOSE_SENT:
+            return []
+        error = ProtocolError(CloseCode.TRY_AGAIN_LATER, "too many unfinished messages")
+        self._decoder.end()
+        self._fail(error, now)
+        return [Fault(error)]
 
     # Time
 

@@ -166,7 +166,7 @@ class Decoder:
             error.__cause__ = error.__context__ = None
             events.append(Fault(error.with_traceback(None)))
             self.only_messages = False
-            self._end()
+            self.end()
         self._settle()
         return events
 
@@ -215,15 +215,17 @@ class Decoder:
                 if header.opcode.is_control or type(event) is Fragment:
                     self.only_messages = False
                     if type(event) is Close:
-                        self._end()
+                        self.end()
                         return
             if not end_of_frame:
                 self._partial = b""
                 return
             self._header = None
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Takes nothing more, and forgets what was unfinished."""
         self._ended = True
         self._partial = b""
         self._header = None
         self._messages.forget()
+        self._settle()

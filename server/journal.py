@@ -87,4 +87,6 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> logging.Handl
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # At DEBUG the library logs frames, and the first of each connection holds a token.
+    logging.getLogger("rfc6455").setLevel(max(root.level, logging.INFO))
     return handler

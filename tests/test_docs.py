@@ -30,7 +30,7 @@ BLOCK = re.compile(r"^```python\n(>>> .*?)^```$", re.MULTILINE | re.DOTALL)
 
 def test_every_public_name_is_in_the_reference() -> None:
     reference = (DOCS / "reference.md").read_text("utf-8")
-    documented = re.findall(r"^\.\. auto\w+:: (\w+)", reference, re.MULTILINE)
+    documented = re.findall(r"^\.\. auto\w+:: (\w+)(?![\w.])", reference, re.MULTILINE)
     assert sorted([*documented, "__version__"]) == sorted(rfc6455.__all__)
 
 

@@ -19,13 +19,16 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from ..backoff import Backoff, backoff_delays, is_transient
+from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..connection import Connection, Role
 from ..errors import UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
+from ..framelog import with_frame_log
 from ..handshake import ClientHandshake
 from ..headers import Headers, HeadersLike
 from ..http import Response
 from ..limits import Limits
+from ..observer import Observer
 from ..proxy import parse_proxy
 from ..redirect import MAX_REDIRECTS, Destination, refusal
 from ..uri import WebSocketURI, parse_uri
@@ -63,6 +66,8 @@ class connect:
         additional_headers: further fields of the request, such as Cookie or Authorization.
         user_agent: value of the User-Agent field; None for none.
         limits: see `Limits`.
+        memory_budget: as in `serve`.
+        observer: sees what happens on the connection; for metrics and traces.
         logger: where the client tells what it does; ``rfc6455.client`` by default. Credentials,
             header fields and queries are never in it.
 
@@ -115,6 +120,8 @@ class connect:
         additional_headers: HeadersLike = (),
         user_agent: str | None = USER_AGENT,
         limits: Limits | None = None,
+        memory_budget: MemoryBudget = PROCESS_BUDGET,
+        observer: Observer | None = None,
         logger: LoggerLike = LOGGER,
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
@@ -151,6 +158,8 @@ class connect:
         self._subprotocols = subprotocols
         self._extensions = extensions
         self._user_agent = user_agent
+        self._memory_budget = memory_budget
+        self._observer = with_frame_log(observer, logger)
         self._logger = logger
         self._ssl = ssl
         self._server_hostname = server_hostname
@@ -275,7 +284,13 @@ class connect:
             Role.CLIENT, limits=self._limits, extensions=handshake.extensions, now=loop.time()
         )
         websocket: WebSocket = self._make(
-            core, transport, loop, response=response, subprotocol=handshake.subprotocol
+            core,
+            transport,
+            loop,
+            response=response,
+            subprotocol=handshake.subprotocol,
+            budget=self._memory_budget,
+            observer=self._observer,
         )
         transport.set_protocol(websocket)
         websocket.opened()

@@ -7,12 +7,12 @@ not know about frames, nor about closing and time, which are its base class's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
 
 from ..connection import Connection
 from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError
 from ..events import Fragment, Message
-from ..http import Request, Response
 from ..state import State
 from .endpoint import Endpoint
 from .inbox import Inbox, PythonInbox
@@ -47,21 +47,9 @@ class WebSocket(Endpoint):
         core: Connection,
         transport: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
-        *,
-        request: Request | None = None,
-        response: Response | None = None,
-        subprotocol: str | None = None,
-        on_lost: Callable[[WebSocket], None] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            core,
-            transport,
-            loop,
-            request=request,
-            response=response,
-            subprotocol=subprotocol,
-            on_lost=on_lost,
-        )
+        super().__init__(core, transport, loop, **options)
         limits = core.limits
         self._max_queued_messages = limits.max_queued_messages
         self._max_queued_size = limits.max_queued_size

@@ -13,11 +13,13 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Self
 
+from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
 from ..connection import Connection, TransportAction
 from ..errors import ConnectionClosed, UsageError
 from ..events import Closed, Event, Fault, Fragment, Message, Pong
 from ..http import Request, Response
+from ..observer import Observer
 from ..state import State
 from .outgoing import Outgoing
 
@@ -41,6 +43,8 @@ class Endpoint(Outgoing):
     __slots__ = (
         "__weakref__",
         "_backlog",
+        "_budget",
+        "_charged",
         "_close_written",
         "_closed_waiter",
         "_closing",
@@ -67,13 +71,17 @@ class Endpoint(Outgoing):
         response: Response | None = None,
         subprotocol: str | None = None,
         on_lost: Callable[[Any], None] | None = None,
+        budget: MemoryBudget = PROCESS_BUDGET,
+        observer: Observer | None = None,
     ) -> None:
-        super().__init__(core, transport, loop)
+        super().__init__(core, transport, loop, observer)
         self.request = request
         self.response = response
         self.subprotocol = subprotocol
         self._on_lost = on_lost
         self._expands = bool(core.extensions)
+        self._budget = budget
+        self._charged = 0
         self._held = b""
         self._backlog: list[Message | Fragment] = []
         self._ended = False
@@ -221,6 +229,8 @@ class Endpoint(Outgoing):
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the end of TCP."""
         self._sort(self._core.receive_eof())
+        if self._charged:
+            self._budget.charge(self, 0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -237,6 +247,8 @@ class Endpoint(Outgoing):
 
     def opened(self) -> None:
         """Is told by whoever ran the opening handshake that it is over."""
+        if self._observer is not None:
+            self._observer.opened(self, self._core)
 
     # Who takes the messages
 
@@ -265,6 +277,10 @@ class Endpoint(Outgoing):
     def _receive(self, data: bytes) -> None:
         core = self._core
         events = core.receive_data(data, self._loop.time())
+        if self._observer is not None:
+            self._observer.received(self, data, events)
+        if core.incomplete_size != self._charged:
+            self._charge()
         if not core.only_messages:
             self._sort(events)
         # Once closing has begun nothing more is kept.
@@ -273,6 +289,20 @@ class Endpoint(Outgoing):
                 events,  # type: ignore[arg-type]
                 sum(map(len, events)) if self._expands else len(data),  # type: ignore[arg-type]
             )
+
+    def _charge(self) -> None:
+        self._charged = self._core.incomplete_size
+        self._budget.charge(self, self._charged)
+
+    def give_way(self) -> None:
+        """Ends the connection with 1013, so that others have room; see `MemoryBudget`."""
+        self._charged = 0
+        # Not in the middle of what brought this about, which may be somebody else's read.
+        self._loop.call_soon(self._give_way)
+
+    def _give_way(self) -> None:
+        self._sort(self._core.give_way(self._loop.time()))
+        self._after_closing_step()
 
     def _sort(self, events: list[Event]) -> None:
         """Deals with events other than messages; hands out the messages, in their order."""
@@ -289,6 +319,8 @@ class Endpoint(Outgoing):
                 self._accept_pong(event.payload)
             elif isinstance(event, Close | Fault | Closed):
                 self._ended = True
+                if self._observer is not None:
+                    self._observe_end(event)
         if messages and not self._closing:
             self._hand_out(messages, size)
         if self._ended and not self._backlog:
@@ -327,6 +359,13 @@ class Endpoint(Outgoing):
         self._batching = False
         self._flush()
 
+    def _observe_end(self, event: Close | Fault | Closed) -> None:
+        assert self._observer is not None
+        if isinstance(event, Fault):
+            self._observer.fault(self, event.error)
+        elif isinstance(event, Closed):
+            self._observer.closed(self, event.code)
+
     def _accept_pong(self, payload: bytes) -> None:
         if not self._pings or payload not in self._pings:
             return
@@ -336,6 +375,8 @@ class Endpoint(Outgoing):
             sent, waiter = self._pings.pop(earlier)
             if not waiter.done():
                 waiter.set_result(now - sent)
+                if self._observer is not None:
+                    self._observer.latency(self, now - sent)
             if earlier == payload:
                 break
 

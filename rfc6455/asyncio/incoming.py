@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..addresses import TrustedProxies
+from ..budget import MemoryBudget
 from ..connection import Connection, Role
 from ..errors import HandshakeError
 from ..handshake import Offer, ServerHandshake, validate
@@ -22,6 +23,7 @@ from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
+from ..observer import Observer
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
@@ -55,6 +57,8 @@ class Options:
     max_connections_per_address: int | None
     trusted_proxies: TrustedProxies
     server_header: str
+    memory_budget: MemoryBudget
+    observer: Observer | None
     logger: LoggerLike
 
 
@@ -245,6 +249,8 @@ class Incoming(asyncio.Protocol):
             request=request,
             subprotocol=subprotocol,
             on_lost=self._server.lost,
+            budget=self._options.memory_budget,
+            observer=self._options.observer,
         )
         self._answered = True
         self._cancel_timer()

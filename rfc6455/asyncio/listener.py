@@ -13,7 +13,6 @@ from typing import Any
 from ..close import CloseCode
 from ..connection import Connection
 from ..events import Fragment, Message
-from ..http import Request, Response
 from ..state import State
 from .endpoint import Endpoint
 
@@ -66,20 +65,9 @@ class CallbackWebSocket(Endpoint):
         listener: Listener,
         *,
         on_error: Callable[[str], None],
-        request: Request | None = None,
-        response: Response | None = None,
-        subprotocol: str | None = None,
-        on_lost: Callable[[Any], None] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            core,
-            transport,
-            loop,
-            request=request,
-            response=response,
-            subprotocol=subprotocol,
-            on_lost=on_lost,
-        )
+        super().__init__(core, transport, loop, **options)
         self.listener = listener
         self._on_message = listener.on_message
         self._on_error = on_error
@@ -88,6 +76,7 @@ class CallbackWebSocket(Endpoint):
 
     def opened(self) -> None:
         """Tells the listener that the connection is open."""
+        super().opened()
         self._call(self.listener.on_open)
 
     def pause_reading(self) -> None:

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 from ..close import CloseCode
 from ..connection import Connection
 from ..errors import ConnectionClosed, connection_closed
+from ..observer import Observer
 from ..prepared import PreparedMessage
 
 __all__ = ["Outgoing", "Overflow"]
@@ -59,6 +60,7 @@ class Outgoing(asyncio.Protocol):
         "_fragmenting",
         "_loop",
         "_must_wait",
+        "_observer",
         "_pushed",
         "_pushed_size",
         "_stall_timer",
@@ -69,9 +71,14 @@ class Outgoing(asyncio.Protocol):
     )
 
     def __init__(
-        self, core: Connection, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+        self,
+        core: Connection,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        observer: Observer | None,
     ) -> None:
         self._core = core
+        self._observer = observer
         self._transport = transport
         self._loop = loop
         self._batching = False
@@ -174,6 +181,16 @@ class Outgoing(asyncio.Protocol):
         return self._enqueue(_Pushed(message, compress), key, overflow)
 
     @property
+    def waiting_messages(self) -> int:
+        """Messages that were received and wait for the application."""
+        return len(self._inbox)
+
+    @property
+    def unsent_size(self) -> int:
+        """Bytes that wait to be written, pushed messages included."""
+        return self._transport.get_write_buffer_size() + self._pushed_size
+
+    @property
     def dropped(self) -> int:
         """How many pushed messages were given up because the peer read too slowly."""
         return self._dropped
@@ -270,17 +287,22 @@ class Outgoing(asyncio.Protocol):
                 self.start_close(CloseCode.POLICY_VIOLATION, "reads too slowly")
                 return False
             if overflow is Overflow.DROP_NEWEST or pushed.message.size > limit:
-                self._dropped += 1
+                self._drop(1)
                 return False
             while size > limit:
                 oldest = next(iter(queue))
                 dropped = queue.pop(oldest)
                 if oldest != key:
                     size -= dropped.message.size
-                    self._dropped += 1
+                    self._drop(1)
         queue[key] = pushed
         self._pushed_size = size
         return True
+
+    def _drop(self, messages: int) -> None:
+        self._dropped += messages
+        if self._observer is not None:
+            self._observer.dropped(self, messages)
 
     def _send_pushed(self) -> None:
         """Sends what was pushed, as far as the peer takes it."""
@@ -315,9 +337,13 @@ class Outgoing(asyncio.Protocol):
         self._flush_scheduled = False
         # While writing is held up everything stays in the core, which keeps one Pong at most.
         if not self._write_paused:
-            data = self._core.data_to_send()
+            core = self._core
+            frames = core.frames_to_send if self._observer is not None else 0
+            data = core.data_to_send()
             if data and not self._transport.is_closing():
                 self._transport.write(data)
+                if self._observer is not None:
+                    self._observer.sent(self, data, frames)
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: `send` waits."""

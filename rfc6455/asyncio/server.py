@@ -18,14 +18,17 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from ..addresses import TrustedProxies, address_group
+from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..farewell import Drained, ReconnectHint, farewells
+from ..framelog import with_frame_log
 from ..headers import Headers
 from ..http import Request, Response
 from ..limits import Limits
 from ..logs import LoggerLike, LogSampler
+from ..observer import Observer
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..state import State
@@ -69,6 +72,8 @@ def serve(
     reuse_port: bool = False,
     backlog: int = BACKLOG,
     server_header: str = SERVER_HEADER,
+    memory_budget: MemoryBudget = PROCESS_BUDGET,
+    observer: Observer | None = None,
     logger: LoggerLike | None = None,
 ) -> Server:
     """Makes a server; it starts with ``async with`` or ``await``.
@@ -108,6 +113,9 @@ def serve(
             spreads connections over them.
         backlog: connections that the kernel keeps until they are accepted.
         server_header: value of the Server field; empty for none.
+        memory_budget: for the unfinished messages of all connections together; by default one that
+            all servers and clients of the process share.
+        observer: sees what happens on each connection; for metrics and traces.
         logger: where to log, instead of ``rfc6455.server``.
 
     Raises:
@@ -116,6 +124,7 @@ def serve(
     if server_header:
         Headers([("Server", server_header)])
     limits = Limits() if limits is None else limits
+    logger = logging.getLogger("rfc6455.server") if logger is None else logger
     router = handler if isinstance(handler, Router) else None
     route = Route(
         "",
@@ -137,7 +146,9 @@ def serve(
         max_connections_per_address=max_connections_per_address,
         trusted_proxies=TrustedProxies(trusted_proxies),
         server_header=server_header,
-        logger=logging.getLogger("rfc6455.server") if logger is None else logger,
+        memory_budget=memory_budget,
+        observer=with_frame_log(observer, logger),
+        logger=logger,
     )
     return Server(options, Listening(host, port, path, sock, reuse_port, backlog, ssl))
 

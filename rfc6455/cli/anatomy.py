@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 from ..close import NAMES, Close
 from ..events import Event, Fault, Ping, Pong
 from ..frames import FIN, LENGTH_16, LENGTH_64, MASK, PAYLOAD_LEN, Opcode, apply_mask
+from ..tracing import TracedFrame
 from .terminal import Style, escape, preview
-from .tracer import TracedFrame
 
 __all__ = ["lines", "summary"]
 

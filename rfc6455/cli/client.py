@@ -21,10 +21,10 @@ from ..asyncio import WebSocket, connect
 from ..errors import HandshakeError, ProxyError
 from ..extensions import DEFAULT_EXTENSIONS
 from ..limits import Limits
+from ..tracing import TracedFrame
 from . import anatomy, interactive, pipe, status
 from .options import count, seconds, size
 from .terminal import Style, escape, style_for
-from .tracer import TracedFrame
 from .wire import Direction, Timing, WatchingLoop, Wire
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """``rfc6455 explain``: frames in hexadecimal, explained bit by bit.
 
 What lives here: how bytes are read from arguments, standard input and files. Frames are taken apart
-in `tracer` and shown by `anatomy`.
+in `tracing` and shown by `anatomy`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..tracing import FrameTracer, inflaters
 from . import anatomy
 from .terminal import style_for
-from .tracer import FrameTracer, inflaters
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

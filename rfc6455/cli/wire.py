@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from ..extensions import PermessageDeflate
 from ..headers import parse_extensions
-from .tracer import FrameTracer, TracedFrame, inflaters
+from ..tracing import FrameTracer, TracedFrame, inflaters
 
 if sys.platform == "win32":
     from asyncio import ProactorEventLoop as _PlatformLoop

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..codec import Decoder
-from ..errors import ProtocolError
-from ..events import Event, Fault
-from ..extensions import Extension, PermessageDeflate
-from ..frames import FrameHeader, Opcode, decode_header
+from .codec import Decoder
+from .errors import ProtocolError
+from .events import Event, Fault
+from .extensions import Extension, PermessageDeflate
+from .frames import FrameHeader, Opcode, decode_header
 
 __all__ = ["FrameTracer", "TracedFrame", "inflaters"]
 

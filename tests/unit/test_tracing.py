@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rfc6455 import Close, Fault, Ping
-from rfc6455.cli.tracer import FrameTracer, TracedFrame
 from rfc6455.frames import Opcode, encode
+from rfc6455.tracing import FrameTracer, TracedFrame
 from tests.helpers import KEY, chunkings, comparable
 
 CONVERSATION = b"".join(

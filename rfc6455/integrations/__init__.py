@@ -1,0 +1,1 @@
+"""Adapters for what people already run; each needs the package that it is for."""

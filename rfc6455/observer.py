@@ -1,0 +1,45 @@
+"""What can be seen of connections from outside, for metrics and traces.
+
+What lives here: one hook, called once per read, per write and per event of a connection's life. It
+changes nothing; what it costs is what its methods cost. This file does not know what is done with
+what is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import ProtocolError
+from .events import Event
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """Sees what happens on connections: derive from it, and override what you want to see.
+
+    ``connection`` is a `WebSocket` or one of its kin. The methods run within whatever happens, so
+    they must be quick and must not raise.
+    """
+
+    def opened(self, connection: Any, core: Any) -> None:
+        """The opening handshake is over; ``core`` is the `Connection` within."""
+
+    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+        """A read has brought these bytes, which complete these events."""
+
+    def sent(self, connection: Any, data: bytes, frames: int) -> None:
+        """A write takes these bytes, of so many frames."""
+
+    def latency(self, connection: Any, seconds: float) -> None:
+        """A Ping of ours was answered."""
+
+    def fault(self, connection: Any, error: ProtocolError) -> None:
+        """The peer has broken the protocol, a limit or a deadline: the connection fails."""
+
+    def dropped(self, connection: Any, messages: int) -> None:
+        """So many pushed messages were given up, since the peer reads too slowly."""
+
+    def closed(self, connection: Any, code: int) -> None:
+        """The connection is over, with this close code (RFC 6455 §7.1.5)."""

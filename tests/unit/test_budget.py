@@ -1,0 +1,90 @@
+"""The memory that unfinished messages share, and who gives way."""
+
+from __future__ import annotations
+
+from rfc6455.budget import MemoryBudget
+from rfc6455.connection import Connection, Role
+from rfc6455.events import Fault
+from rfc6455.frames import Opcode
+from rfc6455.state import State
+from tests.helpers import both_roles, peer_frame
+
+
+class Holder:
+    gave_way = 0
+
+    def give_way(self) -> None:
+        self.gave_way += 1
+
+
+def test_the_largest_gives_way() -> None:
+    budget = MemoryBudget(10)
+    first, second, third = Holder(), Holder(), Holder()
+    budget.charge(first, 4)
+    budget.charge(second, 5)
+    budget.charge(third, 1)
+    assert budget.used == 10
+    budget.charge(third, 2)
+    assert (first.gave_way, second.gave_way, third.gave_way) == (0, 1, 0)
+    assert budget.used == 6
+
+
+def test_as_many_give_way_as_it_takes() -> None:
+    budget = MemoryBudget(10)
+    holders = [Holder() for _ in range(5)]
+    for holder in holders:
+        budget.charge(holder, 2)
+    large = Holder()
+    budget.charge(large, 11)
+    assert large.gave_way == 1
+    assert budget.used == 10
+    budget.limit = 5
+    budget.charge(holders[0], 3)
+    assert sum(holder.gave_way for holder in holders) == 3
+    assert budget.used == 4
+
+
+def test_who_lets_go_is_forgotten() -> None:
+    budget = MemoryBudget(10)
+    holder = Holder()
+    for _ in range(100):
+        budget.charge(holder, 10)
+        budget.charge(holder, 0)
+    budget.charge(holder, 0)
+    assert budget.used == 0
+    assert holder.gave_way == 0
+
+
+def test_no_limit() -> None:
+    budget = MemoryBudget(None)
+    holder = Holder()
+    budget.charge(holder, 1 << 40)
+    assert holder.gave_way == 0
+
+
+@both_roles
+def test_a_connection_that_gives_way_fails_with_1013_and_keeps_nothing(role: Role) -> None:
+    connection = Connection(role)
+    connection.receive_data(peer_frame(role, Opcode.BINARY, bytes(100), fin=False))
+    assert connection.incomplete_size == 100
+    (fault,) = connection.give_way()
+    assert isinstance(fault, Fault)
+    assert fault.error.code == 1013
+    assert connection.incomplete_size == 0
+    assert connection.receive_data(peer_frame(role, Opcode.CONTINUATION, b"")) == []
+    connection.answer_close()
+    assert connection.close_sent is not None
+    assert connection.close_sent.code == 1013
+    assert connection.give_way() == []
+    assert connection.state is State.CLOSE_EXCHANGED
+
+
+@both_roles
+def test_frames_to_send(role: Role) -> None:
+    connection = Connection(role)
+    assert connection.frames_to_send == 0
+    connection.send("a")
+    connection.receive_data(peer_frame(role, Opcode.PING, b"p"))
+    assert connection.frames_to_send == 2
+    connection.data_to_send()
+    assert connection.frames_to_send == 0
