@@ -1,4 +1,7 @@
-"""The WebSocket protocol, RFC 6455: a sans-IO core, and asyncio on top."""
+"""The WebSocket protocol, RFC 6455: a sans-IO core, and asyncio on top.
+
+PYTEST_DONT_REWRITE: the plugin for pytest would otherwise make it warn where we are imported first.
+"""
 
 from .asyncio import (
     CallbackWebSocket,

@@ -1,7 +1,5 @@
 """The pytest plugin: fixtures for tests of applications.
 
-PYTEST_DONT_REWRITE: there is nothing here whose asserts would have to be rewritten.
-
 What lives here: fixtures and one option. Installed with the package, it does nothing until a test
 asks for a fixture; it marks, collects and runs nothing, so that it goes with any other plugin.
 """

@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from rfc6455 import (
     WebSocket,
 )
 from rfc6455.frames import Opcode
+from rfc6455.testing import at_every_step, cancel_after, steps
 from tests.helpers import both_roles
 from tests.transports.support import (
     MemoryTransport,
@@ -51,35 +52,9 @@ from tests.transports.support import (
     virtual_time,
 )
 
-MANY_STEPS = 1000
-
 
 def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
-
-
-async def steps(count: int) -> None:
-    """Lets the loop take some turns."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def cancel_after(count: int, operation: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Runs an operation for some turns of the loop, then cancels it; returns when it has ended."""
-    task = asyncio.ensure_future(operation)
-    await steps(count)
-    task.cancel()
-    await asyncio.wait([task])
-    return task
-
-
-async def at_every_step(attempt: Callable[[int], Coroutine[Any, Any, asyncio.Task[Any]]]) -> None:
-    """Attempts something, cancelled after 0, 1, 2 ... steps, until it ends before it is."""
-    for count in range(MANY_STEPS):
-        if not (await attempt(count)).cancelled():
-            assert count > 0
-            return
-    raise AssertionError("the operation never ended by itself")
 
 
 # Cancellation at every step

@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import inspect
-import selectors
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -35,6 +33,10 @@ from rfc6455 import (
 )
 from rfc6455.frames import Frame, Opcode, decode, encode
 from rfc6455.handshake import accept_key
+from rfc6455.testing import VirtualTimeLoop as VirtualTimeLoop
+from rfc6455.testing import run
+from rfc6455.testing import settle as settle
+from rfc6455.testing import virtual_time as virtual_time
 from tests.helpers import KEY, frames_in, peer_frame
 
 try:
@@ -63,49 +65,6 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 # Event loops
 
 
-class Stalled(AssertionError):
-    """Nothing can happen any more, and the test still waits."""
-
-
-class _VirtualSelector(selectors.SelectSelector):
-    """Never waits: what would be waited for either is there, or its time comes at once."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout != 0:
-            if timeout is None:
-                raise Stalled("the test waits for something that nothing will bring about")
-            self.now += timeout
-        return ready
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock starts at 0 and jumps to the next timer when nothing is ready.
-
-    Sockets are looked at first, so it is exact for those that deliver at once: Unix domain sockets
-    and socket pairs, within this process.
-    """
-
-    def __init__(self) -> None:
-        self._virtual = _VirtualSelector()
-        super().__init__(self._virtual)
-
-    def time(self) -> float:
-        return self._virtual.now
-
-    def advance(self, seconds: float) -> None:
-        """Lets time pass in which the loop gets no turn, as when the process was stopped."""
-        self._virtual.now += seconds
-
-
-async def settle() -> None:
-    """Returns when everything has happened that can happen without time passing."""
-    assert isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
-    await asyncio.sleep(1e-6)
-
-
 async def pass_time(seconds: float) -> None:
     """Lets virtual time pass, and everything happen that is due in it."""
     assert isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
@@ -116,53 +75,12 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def run(loop_factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, T]) -> T:
-    """Runs a coroutine, and proves that it leaves nothing behind.
-
-    No task of its own is left running when it returns, and the loop has nothing to complain about:
-    no exception that nobody retrieved, no task destroyed while pending, no callback that failed.
-    """
-    complaints: list[dict[str, Any]] = []
-
-    async def supervised() -> T:
-        asyncio.get_running_loop().set_exception_handler(
-            lambda loop, context: complaints.append(context)
-        )
-        result = await main
-        # Tasks of other libraries that were cancelled get a turn to end in.
-        await asyncio.sleep(0)
-        # asyncio's own task, of a client that does not finish the handshake of TLS, is nobody's.
-        left = [
-            task
-            for task in asyncio.all_tasks() - {asyncio.current_task()}
-            if "_accept_connection2" not in repr(task)
-        ]
-        assert not left, f"tasks left running: {left}"
-        return result
-
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        result = runner.run(supervised())
-    gc.collect(1)
-    assert not complaints, complaints
-    return result
-
-
-def virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Runs a coroutine function as a test, on a loop with virtual time."""
-
-    @functools.wraps(test)
-    def run_test(*args: P.args, **kwargs: P.kwargs) -> None:
-        run(VirtualTimeLoop, test(*args, **kwargs))
-
-    return run_test
-
-
 def real_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Runs a coroutine function as a test, on asyncio's own loop."""
 
     @functools.wraps(test)
     def run_test(*args: P.args, **kwargs: P.kwargs) -> None:
-        run(asyncio.SelectorEventLoop, test(*args, **kwargs))
+        run(test(*args, **kwargs), asyncio.SelectorEventLoop)
 
     return run_test
 
@@ -174,11 +92,11 @@ def on_each_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
     @functools.wraps(test)
     def run_test(*args: Any, loop: str, **kwargs: Any) -> None:
         if loop == "asyncio":
-            run(asyncio.SelectorEventLoop, test(*args, **kwargs))
+            run(test(*args, **kwargs), asyncio.SelectorEventLoop)
         elif uvloop is None:
             pytest.skip("needs uvloop")
         else:
-            run(uvloop.new_event_loop, test(*args, **kwargs))
+            run(test(*args, **kwargs), uvloop.new_event_loop)
 
     signature = inspect.signature(test)
     extra = inspect.Parameter("loop", inspect.Parameter.KEYWORD_ONLY)

@@ -16,7 +16,8 @@ import pytest
 
 import rfc6455
 from rfc6455 import HandshakeError, Limits, ProxyError, UsageError, WebSocket, connect
-from tests.hazards.test_sockets_lifecycle import at_every_step, cancel_after, descriptors
+from rfc6455.testing import at_every_step, cancel_after
+from tests.hazards.test_sockets_lifecycle import descriptors
 
 from .conftest import TLS
 from .proxies import http_proxy, socks_proxy

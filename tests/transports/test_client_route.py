@@ -31,8 +31,9 @@ from rfc6455 import (
 )
 from rfc6455.asyncio import dialing
 from rfc6455.asyncio.dialing import open_socket, resolve
+from rfc6455.testing import at_every_step, cancel_after
 from rfc6455.way import Address, interleave
-from tests.hazards.test_sockets_lifecycle import at_every_step, cancel_after, descriptors
+from tests.hazards.test_sockets_lifecycle import descriptors
 
 from .conftest import TLS
 from .proxies import http_proxy, socks_proxy
