@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -81,6 +81,9 @@ class Incoming(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._answered = False
+        self._streaming: asyncio.Task[None] | None = None
+        self._may_write = asyncio.Event()
+        self._may_write.set()
         self._peer_eof = False
         self._discarded = 0
         # The clock runs from here on: `connection_made` comes after TLS's own handshake.
@@ -142,6 +145,15 @@ class Incoming(asyncio.Protocol):
         self._server.leave(self)
         if self._task is not None and not self._answered:
             self._task.cancel()
+        self._end_stream()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: a stream waits."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._may_write.set()
 
     # The answer
 
@@ -276,6 +288,9 @@ class Incoming(asyncio.Protocol):
                 sending may lose the answer.
         """
         if self._answered:
+            if self._streaming is not None and not self._streaming.done():
+                self._end_stream()
+                self._transport.close()
             return
         answer = self._handshake.respond(response)
         self._answered = True
@@ -286,6 +301,40 @@ class Incoming(asyncio.Protocol):
         if transport.is_closing():
             return
         transport.write(answer)
+        if response.stream is not None and self._handshake.wants_content:
+            transport.set_write_buffer_limits(high=self._options.limits.write_high_water)
+            self._streaming = self._server.spawn(self._stream(response.stream))
+            return
+        self._end(linger)
+
+    async def _stream(self, stream: AsyncIterable[bytes]) -> None:
+        """Writes a body piece by piece, no faster than the client reads."""
+        pieces = aiter(stream)
+        try:
+            async for piece in pieces:
+                self._transport.write(piece)
+                await self._may_write.wait()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            if is_cancelled():
+                raise
+            self._server.log_error("answer failed")
+            # The client must not take it for the whole.
+            self._transport.abort()
+        else:
+            self._end()
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+
+    def _end_stream(self) -> None:
+        if self._streaming is not None:
+            self._streaming.cancel()
+
+    def _end(self, linger: bool = True) -> None:
+        """Ends the connection once the client has read the answer."""
+        transport = self._transport
         # To close with unread bytes in the socket resets TCP, and the answer may be lost.
         if self._peer_eof or not linger or not transport.can_write_eof():
             transport.close()

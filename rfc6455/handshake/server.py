@@ -250,6 +250,11 @@ class ServerHandshake:
         accepted = b"%b%b\r\n" % (SWITCHING, accept_key(offer.key).encode())
         return accepted + fields.to_wire() + self._common(more) + b"\r\n", in_use
 
+    @property
+    def wants_content(self) -> bool:
+        """Whether the answer may have a body: not to a HEAD (RFC 9110 §9.3.2)."""
+        return not self._is_head
+
     def respond(self, response: Response) -> bytes:
         """Answers with plain HTTP instead, after which the transport closes. Returns the bytes.
 
@@ -265,7 +270,11 @@ class ServerHandshake:
             raise UsageError("Transfer-Encoding is ours to set")
         headers = Headers(response.headers)
         size = str(len(response.body))
-        if "Content-Length" not in headers:
+        if response.stream is not None:
+            # RFC 9112 §6.3: without a length, the end of the connection is that of the content.
+            if response.body or not has_content or "Content-Length" in headers:
+                raise UsageError("an answer that comes over time has no other body, and no length")
+        elif "Content-Length" not in headers:
             if has_content:
                 headers.add("Content-Length", size)
         elif headers.get_all("Content-Length") != [size] and not self._is_head and has_content:

@@ -253,6 +253,8 @@ class Incoming:
         limits = self._options.limits
         deadline = _in(limits.close_timeout)
         try:
+            if response.stream is not None:
+                raise UsageError("answers that come over time are for servers on asyncio")
             data = self._handshake.respond(response)
         except UsageError:
             self._server.log_error("opening handshake failed")

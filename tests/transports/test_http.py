@@ -7,8 +7,9 @@ the sans-IO handshake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -366,3 +367,141 @@ async def test_a_websocket_may_be_opened_after_pages_were_served() -> None:
 def test_what_could_not_travel_is_refused_at_the_start(options: dict[str, Any]) -> None:
     with pytest.raises(rfc6455.UsageError):
         rfc6455.serve(echo, **options)
+
+
+# Answers that come over time
+
+
+class Pieces:
+    """A stream that is fed by hand, and knows whether it was closed."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.asked = 0
+        self.closed = asyncio.Event()
+
+    async def __call__(self) -> AsyncGenerator[bytes, None]:
+        try:
+            while (piece := await self.queue.get()) is not None:
+                self.asked += 1
+                yield piece
+        finally:
+            self.closed.set()
+
+    def answer(self, request: Request) -> Response:
+        return Response(200, Headers([("Content-Type", "text/event-stream")]), stream=self())
+
+
+@on_each_loop
+async def test_an_answer_may_come_over_time() -> None:
+    pieces = Pieces()
+    async with (
+        serving(echo, process_request=pieces.answer) as server,
+        await dial(server) as peer,
+    ):
+        peer.send(request())
+        pieces.queue.put_nowait(b"data: one\n\n")
+        head = await peer.reader.readuntil(b"\r\n\r\n")
+        assert b"content-length" not in head.lower()
+        assert b"connection: close" in head.lower()
+        assert await peer.reader.readexactly(11) == b"data: one\n\n"
+        pieces.queue.put_nowait(b"data: two\n\n")
+        pieces.queue.put_nowait(None)
+        assert await peer.reader.read() == b"data: two\n\n"
+        await pieces.closed.wait()
+
+
+@on_each_loop
+async def test_a_client_that_goes_closes_the_stream() -> None:
+    pieces = Pieces()
+    async with serving(echo, process_request=pieces.answer) as server:
+        async with await dial(server) as peer:
+            peer.send(request())
+            await peer.reader.readuntil(b"\r\n\r\n")
+        await pieces.closed.wait()
+
+
+@on_each_loop
+async def test_the_end_of_the_server_ends_a_stream() -> None:
+    pieces = Pieces()
+    async with serving(echo, process_request=pieces.answer) as server:
+        peer = await dial(server)
+        peer.send(request())
+        await peer.reader.readuntil(b"\r\n\r\n")
+    assert pieces.closed.is_set()
+    assert await peer.reader.read() == b""
+    peer.writer.close()
+    await peer.writer.wait_closed()
+
+
+@on_each_loop
+async def test_a_stream_goes_no_faster_than_its_reader() -> None:
+    produced = 0
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        nonlocal produced
+        while True:
+            produced += 1
+            yield bytes(64 * 1024)
+
+    def process_request(request: Request) -> Response:
+        return Response(200, stream=endless())
+
+    async with (
+        serving(echo, process_request=process_request) as server,
+        await dial(server) as peer,
+    ):
+        peer.send(request())
+        before = -1
+        while produced != before:
+            before = produced
+            # The reader holds two of its limits, and the kernel some more; then it stands still.
+            for _ in range(50):
+                await asyncio.sleep(0)
+        assert produced < 1000
+        await peer.reader.readexactly(before * 32 * 1024)
+
+
+@on_each_loop
+async def test_nobody_asks_for_what_a_head_request_does_not_get() -> None:
+    pieces = Pieces()
+    pieces.queue.put_nowait(b"x")
+    status, headers, body = await ask(request("HEAD"), pieces.answer)
+    assert (status, body, pieces.asked) == (200, b"", 0)
+    assert headers["content-type"] == "text/event-stream"
+
+
+@on_each_loop
+async def test_a_stream_that_fails_is_no_whole_answer(caplog: pytest.LogCaptureFixture) -> None:
+    async def failing() -> AsyncGenerator[bytes, None]:
+        yield b"half"
+        raise ValueError("boom")
+
+    def process_request(request: Request) -> Response:
+        return Response(200, stream=failing())
+
+    async with (
+        serving(echo, process_request=process_request) as server,
+        await dial(server) as peer,
+    ):
+        peer.send(request())
+        with contextlib.suppress(ConnectionResetError):
+            await peer.reader.read()
+    assert "answer failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(200, body=b"x", stream=Pieces()()),
+        Response(204, stream=Pieces()()),
+        Response(200, Headers([("Content-Length", "1")]), stream=Pieces()()),
+    ],
+)
+@on_each_loop
+async def test_a_stream_is_the_whole_body(
+    response: Response, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, _, _ = await ask(request(), lambda request: response)
+    assert status == 500
+    assert "has no other body, and no length" in caplog.text

@@ -7,7 +7,7 @@ reading of plain requests, their limits, and how answers are written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -493,3 +493,34 @@ def test_validate_and_offered_subprotocols_judge_a_request() -> None:
     _, request = receive(opening(sec_websocket_protocol=["a, b", "c"]))
     assert validate(request).key == NONCE.encode()
     assert offered_subprotocols(request) == ["a", "b", "c"]
+
+
+# Answers that come over time
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b"Hello"
+
+
+def test_respond_tells_no_length_of_what_comes_over_time() -> None:
+    answer, body = respond(PLAIN, Response(200, stream=pieces()))
+    assert b"content-length" not in answer.lower()
+    assert b"Connection: close" in answer
+    assert body == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [(200, [], b"x"), (204, [], b""), (200, [("Content-Length", "5")], b"")],
+)
+def test_what_comes_over_time_is_the_only_body(
+    status: int, headers: list[tuple[str, str]], body: bytes
+) -> None:
+    with pytest.raises(UsageError, match="no other body, and no length"):
+        respond(PLAIN, Response(status, Headers(headers), body, pieces()))
+
+
+@pytest.mark.parametrize(("method", "wanted"), [("GET", True), ("HEAD", False)])
+def test_a_head_wants_no_content(method: str, wanted: bool) -> None:
+    handshake, _ = receive(head(f"{method} / HTTP/1.1", ("Host", "a")))
+    assert handshake.wants_content is wanted
