@@ -143,6 +143,8 @@ async def start_in(
     server_hostname: str,
 ) -> None:
     """Puts an exchange into a tunnel, inside TLS if there is a context for it."""
+    if transport.is_closing():
+        raise ConnectionResetError("the proxy has closed the tunnel")
     inner: asyncio.Transport | None = transport
     if tls is None:
         transport.set_protocol(opening)

@@ -167,6 +167,23 @@ async def test_a_proxy_is_no_way_around_a_redirect() -> None:
             assert proxy.asked == [address.removeprefix("ws://").rstrip("/"), "127.0.0.1:1"]
 
 
+@pytest.mark.parametrize("address", ["ws://h/", "wss://h/"])
+@pytest.mark.parametrize("reset", [False, True], ids=["end", "reset"])
+@on_each_loop
+async def test_a_proxy_that_closes_the_tunnel_at_once(address: str, reset: bool) -> None:
+    async def script(peer: RawPeer, request: bytes) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        if reset:
+            await peer.writer.drain()
+            peer.reset()
+
+    async with scripted_server(script) as proxy:
+        with pytest.raises((OSError, HandshakeError)) as caught:
+            await connect(address, proxy=proxy.replace("ws:", "http:"))
+    assert not isinstance(caught.value, TimeoutError)
+    assert rfc6455.is_transient(caught.value)
+
+
 # SOCKS
 
 
