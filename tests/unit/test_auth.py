@@ -155,4 +155,4 @@ def test_d2_every_attempt_makes_the_same_comparisons(monkeypatch: pytest.MonkeyP
     ):
         compared.clear()
         hook(request(basic(user, password)))
-        assert compared == [(32, 32)] * 2 * len(USERS)
+        assert compared == [(64, 64)] * len(USERS)
