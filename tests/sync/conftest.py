@@ -12,6 +12,8 @@ import pytest
 from rfc6455.sync import attendant as attendant_module
 from tests.transports.conftest import TLS, certificate, tls
 
+from .support import PATIENCE
+
 __all__ = ["TLS", "certificate", "tls"]
 
 DESCRIPTORS = "/proc/self/fd"
@@ -31,10 +33,10 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = descriptors()
     yield
     for thread in threading.enumerate():
-        if thread.name == "rfc6455-attendant":
-            thread.join(10)
-    left = [t.name for t in threading.enumerate() if t.name.startswith("rfc6455")]
-    assert not left, f"threads left running: {left}"
+        if thread.name.startswith("rfc6455"):
+            # What it had to do is done; it may need a moment to end.
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"thread left running: {thread.name}"
     gc.collect(1)
     assert len(descriptors()) <= len(before), "descriptors left open"
 
