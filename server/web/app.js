@@ -180,6 +180,8 @@ class Conversation {
     /** Items of our messages that the room has not shown us yet; they stand at the end. */
     this.pending = new Map();
     this.unreadDivider = null;
+    /** Items of a room's messages by their offsets, for what is changed later. */
+    this.items = new Map();
     this.list = element("ol", "messages");
     this.list.hidden = true;
     this.list.setAttribute("aria-label", `Messages in ${this.title}`);
@@ -275,6 +277,8 @@ function insert(target, item) {
   target.list.insertBefore(item, firstPending);
   if (firstPending) regroup(firstPending);
   while (target.list.childElementCount > MAX_ITEMS) target.list.firstElementChild.remove();
+  // Offsets come in order, and so do the items of a map.
+  while (target.items.size > MAX_ITEMS) target.items.delete(target.items.keys().next().value);
 }
 
 /** Messages that follow each other closely stand under one heading. */
@@ -309,7 +313,8 @@ function dividerItem(text, className = "") {
 }
 
 /** A confirmed message, ours or somebody else's. */
-function addMessage(target, { from, text, time, delivery }, { live }) {
+function addMessage(target, message, { live }) {
+  const { from, text, time, delivery, offset, edited = false, deleted = false } = message;
   const at = new Date(time);
   if (delivery) {
     target.pending.get(delivery)?.remove();
@@ -330,12 +335,21 @@ function addMessage(target, { from, text, time, delivery }, { live }) {
     target.unread += 1;
   }
   const item = messageItem(from, text, at);
+  if (edited || deleted) changeText(item, deleted ? null : text);
+  target.items.set(offset, item);
   insert(target, item);
   regroup(item);
   endTyping(target, from);
   if (live && from !== me()) {
     announce(target === chat.active ? `${from}: ${text}` : `New message in ${target.title}`);
   }
+}
+
+/** What its author made of a message later; null when it was taken back. */
+function changeText(item, text) {
+  const place = item.querySelector(".text");
+  if (text === null) place.replaceChildren(element("em", "", "This message was taken back."));
+  else place.replaceChildren(...linked(text), element("small", "edited", " (edited)"));
 }
 
 /** Something that happened in a room; neighbours share a line. */
@@ -379,10 +393,9 @@ function discard(target, delivery) {
 }
 
 function deliveryText({ state, error }) {
-  if (state === "queued") return "Will be sent when the connection is back";
+  if (state === "queued" && !chat.client.online) return "Will be sent when the connection is back";
   if (state === "sent" && !chat.client.online) return "Not confirmed yet";
   if (state !== "failed") return "";
-  if (error.code === "unconfirmed") return `Perhaps not sent. ${explain(error)}`;
   return `Not sent. ${explain(error)}`;
 }
 
@@ -690,7 +703,28 @@ const handlers = {
   },
 
   private(event) {
-    received(conversation("person", event.from === me() ? event.to : event.from), event);
+    received(partner(event), event);
+  },
+
+  inbox({ messages, again, complete }) {
+    for (const message of messages) {
+      const target = partner(message);
+      if (!complete && !target.empty) insert(target, dividerItem("Messages may be missing here"));
+      complete = true;
+      addMessage(target, message, { live: again });
+    }
+    renderAll();
+    keepInView();
+  },
+
+  edited({ room, target: offset, text }) {
+    const item = findRoom(room)?.items.get(offset);
+    if (item) changeText(item, text);
+  },
+
+  deleted({ room, target: offset }) {
+    const item = findRoom(room)?.items.get(offset);
+    if (item) changeText(item, null);
   },
 
   delivery(delivery) {
@@ -755,6 +789,8 @@ const handlers = {
     toast(explain(error));
   },
 };
+
+const partner = ({ from, to }) => conversation("person", from === me() ? to : from);
 
 function received(target, event) {
   addMessage(target, event, { live: true });

@@ -2,9 +2,9 @@
  * The chat's client: one connection that comes back by itself.
  *
  * What must live here: the connection and its status, commands and their answers, reconnecting,
- * entering the rooms again, and the messages that still wait to be confirmed. What this file does
- * not know: any page. It touches neither the document nor storage and imports nothing, so that it
- * runs wherever `WebSocket`, `EventTarget` and `CustomEvent` exist, and in tests with a fake
+ * going on in each log where it was, and the messages that still wait to be confirmed. What this
+ * file does not know: any page. It touches neither the document nor storage and imports nothing, so
+ * that it runs wherever `WebSocket`, `EventTarget` and `CustomEvent` exist, and in tests with a fake
  * socket, a fake clock and fixed random numbers.
  *
  *     const client = new ChatClient("wss://chat.example/ws");
@@ -25,9 +25,16 @@
  * | `expelled`                                   | `{room, error}`: a room could not be re-entered |
  * | `message`, `private`                         | the server's event; `delivery` is set when it  |
  * |                                              | is one of our own                              |
+ * | `inbox`                                      | `{messages, again, complete}`: private messages |
+ * |                                              | from before the connection, each with its      |
+ * |                                              | `delivery` if it is one of our own             |
+ * | `edited`, `deleted`                          | the server's event, also for `target`s that    |
+ * |                                              | stand in an earlier history                    |
+ * | `notification`                               | the server's event, also of what was missed    |
  * | `delivery`                                   | a {@link Delivery} whose state has changed     |
- * | `joined`, `left`, `typing`                   | the server's event                             |
- * | `room_created`, `room_removed`, `room_count` | the server's event                             |
+ * | `joined`, `left`, `typing`, `read`, `feed`   | the server's event                             |
+ * | `room_created`, `room_described`,            | the server's event                             |
+ * | `room_removed`, `room_count`, `room_access`  |                                                |
  * | `fault`                                      | a {@link ChatError} that answers no command    |
  *
  * @module
@@ -45,7 +52,10 @@
 /**
  * @typedef {object} Entered
  * @property {string} room
- * @property {string[]} members
+ * @property {string[]} members    up to 256 of those who are here
+ * @property {number} count    how many are
+ * @property {string} topic    what the room is about
+ * @property {number} read    how far we have read, an offset
  * @property {object[]} messages    those of the history that were not seen yet, oldest first
  * @property {boolean} again    true when a lost connection came back
  * @property {boolean} complete    false when messages may be missing before `messages`
@@ -107,10 +117,11 @@ export class Backoff {
 /**
  * One message on its way to the server. It settles once: `delivered` or `failed`.
  *
- * - `queued`: waits for the connection, or for the room to be entered again.
- * - `sent`: written to the connection, not confirmed yet.
+ * - `queued`: waits for the connection, for the room to be entered again, or for its turn.
+ * - `sent`: written to the connection, not confirmed yet. After a lost connection it is sent again,
+ *   with the same key, of which the server takes one.
  * - `delivered`: confirmed by the server.
- * - `failed`: refused, or lost in a way that cannot be told apart from delivered; see `error`.
+ * - `failed`: refused; see `error`.
  */
 export class Delivery {
   /** @type {"queued" | "sent" | "delivered" | "failed"} */
@@ -119,6 +130,8 @@ export class Delivery {
   offset = null;
   /** @type {ChatError | null} */
   error = null;
+  /** The connection on which it is on its way. @internal */
+  socket = null;
   /** @type {(delivery: Delivery) => void} */
   #settle = () => {};
 
@@ -126,11 +139,13 @@ export class Delivery {
    * @param {"room" | "person"} kind
    * @param {string} target    the room, or the person's name
    * @param {string} text
+   * @param {string} key    tells it apart from all others of ours
    */
-  constructor(kind, target, text) {
+  constructor(kind, target, text, key) {
     this.kind = kind;
     this.target = target;
     this.text = text;
+    this.key = key;
     /** Fulfilled with this delivery once it is delivered or has failed; never rejected. */
     this.settled = new Promise((resolve) => {
       this.#settle = resolve;
@@ -145,32 +160,30 @@ export class Delivery {
   }
 }
 
-/** A room that we want to be in, across connections. */
-class Membership {
-  /** True while the server counts us in on this connection. */
-  entered = false;
-  /** The newest message seen. */
-  last = null;
+/** What we have of a log: everything up to a position. */
+class Log {
+  /** @type {{epoch: string, offset: number} | null} */
+  position = null;
 
-  /**
-   * Choose what is new in a history, and remember its end.
-   *
-   * Offsets count from 1 in each life of the room. The last message seen, found again in its
-   * place, proves that the room still lives and that nothing lies between.
-   */
-  take(history) {
-    const last = this.last;
-    const first = history[0];
-    this.last = history.at(-1) ?? last;
-    if (last === null) return { messages: history, complete: !first || first.offset === 1 };
-    const index = history.findIndex((message) => sameMessage(message, last));
-    if (index >= 0) return { messages: history.slice(index + 1), complete: true };
-    return { messages: history, complete: first?.offset === last.offset + 1 };
+  /** Move on to an event of this log; false if it is there already, null if some are missing. */
+  take({ offset }) {
+    if (offset <= this.position.offset) return false;
+    if (offset > this.position.offset + 1) return null;
+    this.position = { ...this.position, offset };
+    return true;
+  }
+
+  /** Move on to the end of what an answer brought. */
+  moveTo({ epoch, offset }) {
+    this.position = { epoch, offset };
   }
 }
 
-const sameMessage = (a, b) =>
-  a.offset === b.offset && a.time === b.time && a.from === b.from && a.text === b.text;
+/** A room that we want to be in, across connections. */
+class Membership extends Log {
+  /** True while the server counts us in on this connection. */
+  entered = false;
+}
 
 /** @type {Clock} */
 const systemClock = {
@@ -183,11 +196,30 @@ const systemClock = {
 const FORBIDDEN = 4403;
 
 /** Events that are handed on as they come. */
-const PASSED_ON = new Set(["joined", "left", "typing", "room_created", "room_removed", "room_count"]);
+const PASSED_ON = new Set(
+  (
+    "joined left typing read feed room_created room_described room_removed room_count room_access"
+  ).split(" "),
+);
+/** Refusals after which the same may be asked for again. */
+const RETRYABLE = new Set(["unavailable", "rate_limited", "connection_lost"]);
+const RETRY_DELAY = 1000;
+/** Close code of a connection that we give up, and come back from. */
+const COMING_BACK = 4000;
+
+/** @returns {string} what nobody else has thought of */
+function randomKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 export class ChatClient extends EventTarget {
   /** The name that the server knows us by; "" before the first connection. */
   name = "";
+  /** Our id; names may change hands, ids do not. */
+  user = "";
+  /** What makes a guest the same one when coming back; null for others. @type {string | null} */
+  secret = null;
   /** What the server allows, from its `welcome`. @type {Record<string, number>} */
   limits = {};
 
@@ -199,6 +231,7 @@ export class ChatClient extends EventTarget {
   #answerTimeout;
   #steadyAfter;
   #maxQueued;
+  #newKey;
   #token;
 
   /** @type {any} */
@@ -217,10 +250,13 @@ export class ChatClient extends EventTarget {
   #commands = new Map();
   /** @type {Map<string, Membership>} */
   #memberships = new Map();
-  /** Deliveries that wait for a connection, oldest first. @type {Delivery[]} */
+  /** What we have of our private messages, and of the notifications. */
+  #inbox = new Log();
+  #notices = new Log();
+  /** Deliveries that are not confirmed, oldest first. @type {Delivery[]} */
   #queue = [];
-  /** Deliveries written to this connection whose own event has not come back. @type {Delivery[]} */
-  #unechoed = [];
+  /** Deliveries whose own event has not come back, by key. @type {Map<string, Delivery>} */
+  #unechoed = new Map();
 
   /**
    * @param {string} url    a ws: or wss: URL
@@ -232,9 +268,11 @@ export class ChatClient extends EventTarget {
    * @param {number} [options.answerTimeout]    milliseconds until a command without an answer
    *     proves that the connection is dead
    * @param {number} [options.steadyAfter]    milliseconds online after which delays start over
-   * @param {number} [options.maxQueued]    messages kept while there is no connection
+   * @param {number} [options.maxQueued]    messages kept until they are confirmed
+   * @param {() => string} [options.newKey]    makes the keys of messages
    * @param {() => Promise<string | null>} [options.token]    gives a token that holds for a while
    *     yet, or null for a guest; asked at each connection and before the last one ends
+   * @param {string | null} [options.secret]    of a guest who was here before
    */
   constructor(
     url,
@@ -246,7 +284,9 @@ export class ChatClient extends EventTarget {
       answerTimeout = 10_000,
       steadyAfter = 5_000,
       maxQueued = 200,
+      newKey = randomKey,
       token = async () => null,
+      secret = null,
     } = {},
   ) {
     super();
@@ -258,7 +298,9 @@ export class ChatClient extends EventTarget {
     this.#answerTimeout = answerTimeout;
     this.#steadyAfter = steadyAfter;
     this.#maxQueued = maxQueued;
+    this.#newKey = newKey;
     this.#token = token;
+    this.secret = secret;
   }
 
   /** The state of the connection. */
@@ -349,31 +391,47 @@ export class ChatClient extends EventTarget {
   async #hello(socket) {
     let answer;
     try {
-      const token = await this.#token();
+      const introduction = await this.#introduction();
       if (this.#socket !== socket) return;
-      answer = await this.#command("hello", token ? { token } : { name: this.name });
+      answer = await this.#command("hello", introduction);
     } catch (error) {
       if (this.#socket !== socket) return;
       const passes =
         !(error instanceof ChatError) ||
-        error.code === "rate_limited" ||
-        error.code === "unavailable" ||
+        RETRYABLE.has(error.code) ||
         (this.#wasOnline && error.code === "name_taken");
       if (passes) this.#lost(error.code ?? "no_token", error.message);
       else this.#end(error);
       return;
     }
+    const again = this.#wasOnline;
     this.#clearTimer();
     this.#refreshBefore(answer.expires_in);
     this.#wasOnline = true;
     this.#onlineSince = this.#clock.now();
     this.name = answer.name;
+    this.user = answer.user;
+    this.secret = answer.secret;
     this.#setStatus("online");
     this.#emit("rooms", { rooms: answer.rooms });
     this.#connecting?.resolve({ name: answer.name, rooms: answer.rooms });
     this.#connecting = null;
-    this.#flush("person");
+    this.#takeInbox(answer.inbox, again);
+    this.#takeNotices(answer.notifications);
+    for (const target of new Set(this.#queue.map(({ target }) => target))) {
+      this.#transmitNext("person", target);
+    }
     for (const room of this.rooms) this.#reenter(room);
+  }
+
+  /** Who we are, and what we have already. */
+  async #introduction() {
+    const token = await this.#token();
+    const fields = token ? { token } : { name: this.name };
+    if (this.secret) fields.secret = this.secret;
+    if (this.#inbox.position) fields.inbox = this.#inbox.position;
+    if (this.#notices.position) fields.notifications = this.#notices.position;
+    return fields;
   }
 
   /** Stay, with another token in the place of one that ends. */
@@ -397,41 +455,39 @@ export class ChatClient extends EventTarget {
     if (this.online && this.#clock.now() - this.#onlineSince >= this.#steadyAfter) {
       this.#backoff.reset();
     }
-    this.#release();
+    this.#release(COMING_BACK);
     const delay = this.#backoff.next();
     this.#timer = this.#clock.setTimeout(() => this.#open(), delay);
     this.#setStatus("waiting", { retryAt: this.#clock.now() + delay, code, reason: reason || "" });
   }
 
-  /** Let the connection go, and settle what cannot be known any more. */
-  #release() {
-    this.#disconnect(new ChatError("connection_lost", "The connection was lost."));
-    for (const delivery of [...this.#unechoed]) {
-      if (delivery.kind === "person") this.#lostPrivate(delivery);
-    }
+  /** Let the connection go; messages that were on their way are sent again on the next one. */
+  #release(code) {
+    this.#disconnect(new ChatError("connection_lost", "The connection was lost."), code);
   }
 
   /** No further attempt: closed by us, or the name was refused. */
   #end(error) {
     this.#disconnect(error);
     this.#memberships.clear();
-    for (const delivery of [...this.#unechoed, ...this.#queue]) {
-      if (delivery.state !== "delivered") this.#become(delivery, "failed", error);
-    }
-    this.#unechoed = [];
-    this.#queue = [];
+    this.#inbox.position = null;
+    this.#notices.position = null;
+    this.#unechoed.clear();
+    for (const delivery of this.#queue.splice(0)) this.#become(delivery, "failed", error);
     this.#setStatus("idle", { code: error.code, reason: error.message });
     this.#connecting?.reject(error);
     this.#connecting = null;
   }
 
-  #disconnect(error) {
+  /** @param {number} [code]    without one, the server takes it that we do not come back */
+  #disconnect(error, code) {
     this.#clearTimer();
     this.#clock.clearTimeout(this.#refreshTimer);
     const socket = this.#socket;
     this.#socket = null;
     // A dead connection may take minutes to finish its closing handshake: nobody waits for it.
-    socket?.close();
+    if (code) socket?.close(code);
+    else socket?.close();
     for (const membership of this.#memberships.values()) membership.entered = false;
     const commands = [...this.#commands.values()];
     this.#commands.clear();
@@ -484,9 +540,63 @@ export class ChatClient extends EventTarget {
     this.#forget(room, new ChatError("not_in_room", "You left the room."));
   }
 
-  /** @param {string} room @returns {Promise<string[]>} the names of those in the room */
-  async members(room) {
-    return (await this.#request("members", { room })).members;
+  /**
+   * @param {string} room
+   * @param {string} [after]    the `after` of the page before
+   * @returns {Promise<{members: {user: string, name: string, online: boolean,
+   *     last_seen: string | null}[], after: string | null, online: number, count: number}>}
+   */
+  members(room, after = "") {
+    return this.#request("members", { room, after });
+  }
+
+  /**
+   * Read what was said before an offset, or last.
+   * @param {string} room
+   * @param {number | null} [before]
+   * @returns {Promise<{history: object[], more: boolean}>}
+   */
+  history(room, before = null) {
+    return this.#request("history", { room, before });
+  }
+
+  /** Change one of our messages. @param {string} room @param {number} offset @param {string} text */
+  async edit(room, offset, text) {
+    await this.#request("edit", { room, offset, text, key: this.#newKey() });
+  }
+
+  /** Take one of our messages back. @param {string} room @param {number} offset */
+  async delete(room, offset) {
+    await this.#request("delete", { room, offset, key: this.#newKey() });
+  }
+
+  /** Tell how far we have read. @param {string | null} room    null: the private messages */
+  async markRead(room, offset) {
+    await this.#request("mark_read", { room, offset });
+  }
+
+  /** Hear the notifications of topics, until `unsubscribe`. @param {string} pattern */
+  async subscribe(pattern) {
+    await this.#request("subscribe", { pattern });
+  }
+
+  /** @param {string} pattern */
+  async unsubscribe(pattern) {
+    await this.#request("unsubscribe", { pattern });
+  }
+
+  /**
+   * Hear a live feed, on this connection.
+   * @param {string} feed
+   * @returns {Promise<{interval: number, values: Record<string, any>}>}
+   */
+  watch(feed) {
+    return this.#request("watch", { feed });
+  }
+
+  /** @param {string} feed */
+  async unwatch(feed) {
+    await this.#request("unwatch", { feed });
   }
 
   /**
@@ -501,24 +611,23 @@ export class ChatClient extends EventTarget {
 
   /**
    * Send a message to a room. It is never lost silently: without a connection it waits, and after
-   * a reconnection the room's history decides whether an unconfirmed one has to be sent again.
+   * a reconnection an unconfirmed one is sent again, which makes no second one of it.
    * @param {string} room
    * @param {string} text
    * @returns {Delivery}
    */
   send(room, text) {
-    return this.#deliver(new Delivery("room", room, text));
+    return this.#deliver(new Delivery("room", room, text, this.#newKey()));
   }
 
   /**
-   * Send a private message. One that was on its way when the connection broke fails (`unconfirmed`)
-   * instead of being sent twice.
+   * Send a private message, in the same way. The receiver need not be connected.
    * @param {string} to
    * @param {string} text
    * @returns {Delivery}
    */
   sendPrivate(to, text) {
-    return this.#deliver(new Delivery("person", to, text));
+    return this.#deliver(new Delivery("person", to, text, this.#newKey()));
   }
 
   #request(type, fields = {}) {
@@ -543,17 +652,29 @@ export class ChatClient extends EventTarget {
   // -- Rooms ----------------------------------------------------------------------------------
 
   async #enter(room, again) {
-    const answer = await this.#request("join", { room });
-    if (again && !this.#memberships.has(room)) return this.#request("leave", { room });
-    const membership = this.#memberships.get(room) ?? new Membership();
-    this.#memberships.set(room, membership);
-    membership.entered = true;
-    // The answer's history ends where the room's messages begin to arrive.
-    const news = membership.take(answer.history);
-    const messages = this.#reconcile(room, news.messages);
-    const detail = { room, members: answer.members, messages, again, complete: news.complete };
+    const known = this.#memberships.get(room) ?? new Membership();
+    const first = known.position === null;
+    const history = [];
+    let recovered = true;
+    let answer;
+    do {
+      const since = known.position ? { since: known.position } : {};
+      answer = await this.#request("join", { room, ...since });
+      if (again && !this.#memberships.has(room)) return this.#request("leave", { room });
+      recovered &&= answer.recovered;
+      if (!answer.recovered) history.length = 0;
+      history.push(...answer.history);
+      known.moveTo(answer);
+    } while (answer.more);
+    this.#memberships.set(room, known);
+    known.entered = true;
+    const { members, count, topic, read } = answer;
+    const messages = this.#withDeliveries(history.filter(({ type }) => type === "message"));
+    const complete = first ? !history.length || history[0].offset === 1 : recovered;
+    const detail = { room, members, count, topic, read, messages, again, complete };
     this.#emit("entered", detail);
-    this.#flush("room", room);
+    for (const event of history) if (event.type !== "message") this.#emit(event.type, event);
+    this.#transmitNext("room", room);
     return detail;
   }
 
@@ -577,90 +698,127 @@ export class ChatClient extends EventTarget {
 
   #forget(room, error) {
     this.#memberships.delete(room);
-    const concerns = (delivery) => delivery.kind === "room" && delivery.target === room;
-    const pending = [...this.#unechoed, ...this.#queue].filter(concerns);
-    this.#unechoed = this.#unechoed.filter((delivery) => !concerns(delivery));
-    this.#queue = this.#queue.filter((delivery) => !concerns(delivery));
-    for (const delivery of pending) {
-      if (delivery.state !== "delivered") this.#become(delivery, "failed", error);
+    for (const delivery of this.#queue.filter(goesTo("room", room))) {
+      this.#remove(delivery);
+      this.#become(delivery, "failed", error);
+    }
+  }
+
+  /** Put out by somebody else: nothing is entered again. */
+  #expelled({ room, by, reason }) {
+    const why = reason ? `${by} has put you out: ${reason}` : `${by} has put you out.`;
+    const error = new ChatError("expelled", why);
+    this.#forget(room, error);
+    this.#emit("expelled", { room, error });
+  }
+
+  /** A log that began anew while we were connected: what we have of it does not go on. */
+  #reset({ log }) {
+    const room = log.startsWith("room:") ? log.slice("room:".length) : null;
+    if (room !== null && this.#memberships.has(room)) this.#reenter(room);
+  }
+
+  // -- Private messages and notifications -------------------------------------------------------
+
+  async #takeInbox(log, again) {
+    const first = this.#inbox.position === null;
+    const history = [...log.history];
+    let recovered = log.recovered;
+    this.#inbox.moveTo(log);
+    while (log.more) {
+      ({ log } = await this.#request("inbox", { since: this.#inbox.position }));
+      recovered &&= log.recovered;
+      history.push(...log.history);
+      this.#inbox.moveTo(log);
+    }
+    const messages = this.#withDeliveries(history);
+    if (messages.length > 0 || !(first || recovered)) {
+      this.#emit("inbox", { messages, again, complete: first || recovered });
+    }
+  }
+
+  async #takeNotices(log) {
+    for (;;) {
+      for (const event of log.history) this.#emit("notification", event);
+      this.#notices.moveTo(log);
+      if (!log.more) return;
+      ({ log } = await this.#request("notifications", { since: this.#notices.position }));
     }
   }
 
   // -- Deliveries -----------------------------------------------------------------------------
 
   #deliver(delivery) {
-    if (this.#ready(delivery)) this.#transmit(delivery);
-    else if (this.#queue.length < this.#maxQueued) this.#queue.push(delivery);
-    else {
+    if (this.#queue.length >= this.#maxQueued) {
       delivery.become("failed", new ChatError("queue_full", "Too many messages wait already."));
+      return delivery;
     }
+    this.#queue.push(delivery);
+    this.#unechoed.set(delivery.key, delivery);
+    this.#transmitNext(delivery.kind, delivery.target);
     return delivery;
   }
 
-  #ready({ kind, target }) {
-    return this.online && (kind === "person" || this.#memberships.get(target)?.entered === true);
+  /** Send the oldest message to a room or person, unless one is on its way: their order stays. */
+  #transmitNext(kind, target) {
+    const ready =
+      this.online && (kind === "person" || this.#memberships.get(target)?.entered === true);
+    const delivery = this.#queue.find(goesTo(kind, target));
+    if (ready && delivery && delivery.socket !== this.#socket) this.#transmit(delivery);
   }
 
   async #transmit(delivery) {
-    const { kind, target, text } = delivery;
-    this.#unechoed.push(delivery);
+    const { kind, target, text, key } = delivery;
+    delivery.socket = this.#socket;
     this.#become(delivery, "sent");
     try {
       const answer =
         kind === "room"
-          ? await this.#command("send", { room: target, text })
-          : await this.#command("private", { to: target, text });
-      delivery.offset = answer.offset ?? null;
-      if (delivery.state === "sent") this.#become(delivery, "delivered");
+          ? await this.#command("send", { room: target, text, key })
+          : await this.#command("private", { to: target, text, key });
+      this.#confirm(delivery, answer);
     } catch (error) {
-      // What a lost connection means for it is decided when the connection is back.
+      // After a lost connection it stays the oldest, and is sent again on the next one.
       if (delivery.state !== "sent" || error.code === "connection_lost") return;
-      remove(this.#unechoed, delivery);
+      if (RETRYABLE.has(error.code)) return this.#transmitLater(delivery, error);
+      this.#remove(delivery);
       this.#become(delivery, "failed", error);
     }
+    this.#transmitNext(kind, target);
   }
 
-  #flush(kind, target = null) {
-    const due = (delivery) => delivery.kind === kind && (target ?? delivery.target) === delivery.target;
-    const batch = this.#queue.filter(due);
-    this.#queue = this.#queue.filter((delivery) => !due(delivery));
-    for (const delivery of batch) this.#transmit(delivery);
+  #transmitLater(delivery, { retryAfter }) {
+    const { socket } = delivery;
+    this.#clock.setTimeout(() => {
+      if (delivery.socket !== socket) return;
+      delivery.socket = null;
+      this.#transmitNext(delivery.kind, delivery.target);
+    }, retryAfter ?? RETRY_DELAY);
   }
 
-  /**
-   * Match our own messages in what a room's history brought with those that were never confirmed.
-   * The name is ours again, so the server has ended the old connection and nothing of it can still
-   * arrive: what the history does not hold is sent again.
-   */
-  #reconcile(room, messages) {
-    const waiting = this.#unechoed.filter(({ kind, target }) => kind === "room" && target === room);
-    this.#unechoed = this.#unechoed.filter((delivery) => !waiting.includes(delivery));
-    const matched = messages.map((message) => {
-      if (message.from !== this.name) return message;
-      const delivery = waiting.find(({ offset, text }) =>
-        offset === null ? text === message.text : offset === message.offset,
-      );
-      if (!delivery) return message;
-      remove(waiting, delivery);
-      this.#confirm(delivery, message);
-      return { ...message, delivery };
-    });
-    const unsent = waiting.filter(({ state }) => state === "sent");
-    this.#queue.unshift(...unsent);
-    for (const delivery of unsent) this.#become(delivery, "queued");
-    return matched;
+  /** Mark those of our own messages that come back. */
+  #withDeliveries(events) {
+    return events.map((event) => this.#withDelivery(event));
   }
 
-  #lostPrivate(delivery) {
-    remove(this.#unechoed, delivery);
-    if (delivery.state !== "sent") return;
-    const message = "The connection was lost before the server confirmed the message.";
-    this.#become(delivery, "failed", new ChatError("unconfirmed", message));
+  #withDelivery(event) {
+    const delivery = event.key && this.#unechoed.get(event.key);
+    if (!delivery || event.from !== this.name) return event;
+    this.#unechoed.delete(event.key);
+    this.#confirm(delivery, event);
+    return { ...event, delivery };
   }
 
-  #confirm(delivery, message) {
-    delivery.offset = message.offset ?? null;
-    if (delivery.state !== "delivered") this.#become(delivery, "delivered");
+  #confirm(delivery, { offset }) {
+    delivery.offset = offset ?? null;
+    if (delivery.state === "delivered") return;
+    remove(this.#queue, delivery);
+    this.#become(delivery, "delivered");
+  }
+
+  #remove(delivery) {
+    remove(this.#queue, delivery);
+    this.#unechoed.delete(delivery.key);
   }
 
   #become(delivery, state, error = null) {
@@ -678,13 +836,17 @@ export class ChatClient extends EventTarget {
       this.#emit("fault", new ChatError("bad_json", "The server sent something unreadable."));
       return;
     }
-    if (event.type === "ack" || event.type === "error") this.#answered(event);
-    else if (event.type === "message") this.#message(event);
-    else if (event.type === "private") this.#emit("private", this.#withDelivery(event, "person"));
-    else if (event.type === "welcome") {
+    const { type } = event;
+    if (type === "ack" || type === "error") this.#answered(event);
+    else if (type === "message" || type === "edited" || type === "deleted") this.#roomEvent(event);
+    else if (type === "private") this.#private(event);
+    else if (type === "notification") this.#notification(event);
+    else if (type === "expelled") this.#expelled(event);
+    else if (type === "reset") this.#reset(event);
+    else if (type === "welcome") {
       this.limits = event.limits;
       this.#emit("welcome", event);
-    } else if (PASSED_ON.has(event.type)) this.#emit(event.type, event);
+    } else if (PASSED_ON.has(type)) this.#emit(type, event);
   }
 
   #answered(event) {
@@ -696,33 +858,37 @@ export class ChatClient extends EventTarget {
     }
     this.#commands.delete(event.id);
     this.#clock.clearTimeout(command.timer);
-    if (failure) command.reject(failure);
-    else command.resolve(event);
+    if (!failure) return command.resolve(event);
+    if (event.retry_after !== undefined) failure.retryAfter = event.retry_after * 1000;
+    command.reject(failure);
   }
 
-  #message(event) {
+  #roomEvent(event) {
     const membership = this.#memberships.get(event.room);
     if (!membership?.entered) return;
-    membership.last = event;
-    this.#emit("message", this.#withDelivery(event, "room"));
+    const isNews = membership.take(event);
+    // The server leaves nothing out; should it ever, we go back to where we were.
+    if (isNews === null) this.#reenter(event.room);
+    if (isNews) this.#emit(event.type, this.#withDelivery(event));
   }
 
-  /** The server keeps the order of one connection, so our events come back in the order sent. */
-  #withDelivery(event, kind) {
-    if (event.from !== this.name) return event;
-    const delivery = this.#unechoed.find(
-      (sent) => sent.kind === kind && (kind === "person" || sent.target === event.room),
-    );
-    if (!delivery) return event;
-    remove(this.#unechoed, delivery);
-    this.#confirm(delivery, event);
-    return { ...event, delivery };
+  #private(event) {
+    if (this.#inbox.take(event)) this.#emit("private", this.#withDelivery(event));
+  }
+
+  /** Their offsets have gaps: events of topics that we did not subscribe to. */
+  #notification(event) {
+    if (event.offset <= this.#notices.position.offset) return;
+    this.#notices.position = { ...this.#notices.position, offset: event.offset };
+    this.#emit("notification", event);
   }
 
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+const goesTo = (kind, target) => (delivery) => delivery.kind === kind && delivery.target === target;
 
 function remove(list, item) {
   const index = list.indexOf(item);

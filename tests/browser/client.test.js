@@ -53,6 +53,7 @@ class Harness {
   clock = new FakeClock();
   sockets = [];
   events = [];
+  keys = 0;
 
   constructor(options = {}) {
     const { sockets } = this;
@@ -69,17 +70,22 @@ class Harness {
         this.sent.push({ ...JSON.parse(data), answered: false });
       }
 
-      close() {
+      close(code) {
         this.closed = true;
+        this.code = code;
       }
     }
     this.client = new ChatClient("ws://chat.example/ws", {
       WebSocket: FakeSocket,
       clock: this.clock,
       backoff: new Backoff({ random: () => 0.5 }),
+      newKey: () => `key ${(this.keys += 1)}`,
       ...options,
     });
-    for (const type of ["status", "entered", "expelled", "message", "private", "fault"]) {
+    for (const type of [
+      ...["status", "entered", "expelled", "message", "private", "inbox", "edited", "deleted"],
+      ...["notification", "fault"],
+    ]) {
       this.client.addEventListener(type, ({ detail }) => this.events.push({ type, detail }));
     }
   }
@@ -126,21 +132,35 @@ class Harness {
     await this.receive({ type: "ack", id: this.#oldest(type).id, ...fields });
   }
 
-  async refuse(type, code) {
-    await this.receive({ type: "error", id: this.#oldest(type).id, code, message: code });
+  async refuse(type, code, fields = {}) {
+    const { id } = this.#oldest(type);
+    await this.receive({ type: "error", id, code, message: code, ...fields });
+  }
+
+  async welcome(fields = {}) {
+    const name = this.sent("hello").at(-1).name;
+    const welcome = { name, user: "guest-1", secret: "guest-1.x", rooms: [], inbox: log([]) };
+    await this.answer("hello", { ...welcome, notifications: log([], 7), ...fields });
   }
 
   async online(name = "Ada") {
     const connected = this.client.connect(name);
     await this.open();
-    await this.answer("hello", { name, rooms: [] });
+    await this.welcome();
     return connected;
   }
 
   async join(room, history = []) {
     const joined = this.client.join(room);
-    await this.answer("join", { room, members: ["Ada"], history });
+    await this.admit(room, history, { recovered: false });
     return joined;
+  }
+
+  /** Answer a join, by default of somebody who missed nothing else. */
+  async admit(room, history = [], fields = {}) {
+    const { since } = this.sent("join").find((command) => command.room === room && !command.answered);
+    const people = { members: ["Ada"], count: 1, topic: "", read: 0 };
+    await this.answer("join", { room, ...people, ...log(history, since?.offset), ...fields });
   }
 
   /** Lose the connection and get as far as the new one's answer to `hello`. */
@@ -148,16 +168,27 @@ class Harness {
     await this.drop();
     await this.clock.advance(this.client.status.retryAt - this.clock.time);
     await this.open();
-    await this.answer("hello", { name: this.client.name, rooms: [] });
+    await this.welcome();
   }
 }
 
-const message = (offset, text, from = "Grace", room = "lobby") => ({
+/** What an answer says of a log. */
+const log = (history, offset = 0, epoch = "e") => ({
+  epoch,
+  offset: history.at(-1)?.offset ?? offset,
+  head: history.at(-1)?.offset ?? offset,
+  recovered: true,
+  more: false,
+  history,
+});
+
+const message = (offset, text, from = "Grace", room = "lobby", key = undefined) => ({
   type: "message",
   room,
   offset,
   from,
   text,
+  key,
   time: `2026-01-01T00:00:${String(offset).padStart(2, "0")}.000Z`,
 });
 
@@ -179,7 +210,7 @@ test("connect says hello and gives the name as the server spells it", async () =
   assert.equal(harness.socket.url, "ws://chat.example/ws");
   await harness.open();
   assert.equal(harness.sent("hello")[0].name, "Zoe\u0308");
-  await harness.answer("hello", { name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
+  await harness.welcome({ name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
   assert.deepEqual(await connected, { name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
   assert.equal(harness.client.name, "Zo\u00eb");
   assert.ok(harness.client.online);
@@ -211,7 +242,7 @@ test("an unreachable server is tried again with growing delays", async () => {
   assert.deepEqual(delays, [500, 1500, 3000, 6000]);
   assert.equal(harness.sockets.length, 5);
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await harness.welcome();
   await connected;
 });
 
@@ -225,7 +256,7 @@ test("delays start over only after a connection that lasted", async () => {
     const delay = retryAt - harness.clock.time;
     await harness.clock.advance(delay);
     await harness.open();
-    await harness.answer("hello", { name: "Ada", rooms: [] });
+    await harness.welcome();
     return delay;
   };
   assert.equal(await delayAfter(0), 500);
@@ -254,7 +285,7 @@ test("a suspended connection is closed and comes back when asked to", async () =
   assert.equal(harness.clock.timers.size, 0);
   harness.client.retryNow();
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await harness.welcome();
   assert.equal(harness.sent("join").length, 1);
 });
 
@@ -306,7 +337,7 @@ test("a reconnection says hello again and enters the rooms again", async () => {
   await harness.reconnect();
   assert.deepEqual(harness.sent("join").map(({ room }) => room), ["lobby", "kitchen"]);
   harness.take("entered");
-  await harness.answer("join", { room: "lobby", members: ["Ada", "Grace"], history: [] });
+  await harness.admit("lobby", [], { members: ["Ada", "Grace"] });
   const [entered] = harness.take("entered");
   assert.equal(entered.again, true);
   assert.deepEqual(entered.members, ["Ada", "Grace"]);
@@ -323,7 +354,7 @@ test("a name still taken after a reconnection is tried again", async () => {
   assert.equal(harness.client.status.code, "name_taken");
   await harness.clock.advance(1500);
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await harness.welcome();
   assert.ok(harness.client.online);
 });
 
@@ -334,7 +365,7 @@ test("a room that the restarted server does not know is made again", async () =>
   await harness.reconnect();
   await harness.refuse("join", "no_such_room");
   await harness.answer("create_room", { room: "kitchen" });
-  await harness.answer("join", { room: "kitchen", members: ["Ada"], history: [] });
+  await harness.admit("kitchen");
   assert.equal(harness.take("entered").length, 2);
   assert.deepEqual(harness.client.rooms, ["kitchen"]);
 });
@@ -346,7 +377,7 @@ test("somebody else may have made the room again first", async () => {
   await harness.reconnect();
   await harness.refuse("join", "no_such_room");
   await harness.refuse("create_room", "room_exists");
-  await harness.answer("join", { room: "kitchen", members: ["Ada"], history: [] });
+  await harness.admit("kitchen");
   assert.deepEqual(harness.client.rooms, ["kitchen"]);
 });
 
@@ -371,7 +402,7 @@ test("a room left without a connection is not entered again", async () => {
   await harness.client.leave("lobby");
   await harness.clock.advance(500);
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await harness.welcome();
   assert.deepEqual(harness.sent("join"), []);
 });
 
@@ -381,12 +412,12 @@ test("a room left while it is being entered again is left for good", async () =>
   await harness.join("lobby");
   await harness.reconnect();
   await harness.client.leave("lobby");
-  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
+  await harness.admit("lobby");
   assert.equal(harness.sent("leave").length, 1);
   assert.deepEqual(harness.client.rooms, []);
 });
 
-test("messages wait for the connection and leave in order once the room is entered", async () => {
+test("messages wait for the connection, and each for the one before it", async () => {
   const harness = new Harness();
   await harness.online();
   await harness.join("lobby");
@@ -395,25 +426,26 @@ test("messages wait for the connection and leave in order once the room is enter
   assert.deepEqual(deliveries.map(({ state }) => state), ["queued", "queued"]);
   await harness.clock.advance(500);
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
+  await harness.welcome();
   assert.deepEqual(harness.sent("send"), []);
-  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
-  assert.deepEqual(texts(harness.sent("send")), ["one", "two"]);
+  await harness.admit("lobby");
+  assert.deepEqual(texts(harness.sent("send")), ["one"]);
   await harness.answer("send", { room: "lobby", offset: 1 });
   assert.deepEqual(deliveries.map(({ state }) => state), ["delivered", "sent"]);
+  assert.deepEqual(texts(harness.sent("send")), ["one", "two"]);
 });
 
-test("an unconfirmed message that the history holds is not sent twice", async () => {
+test("an unconfirmed message is sent again with the same key", async () => {
   const harness = new Harness();
   await harness.online();
   await harness.join("lobby", [message(1, "hello")]);
   const kept = harness.client.send("lobby", "kept");
   const lost = harness.client.send("lobby", "lost");
   await harness.reconnect();
-  assert.equal(lost.state, "sent");
+  assert.equal(kept.state, "sent");
   harness.take("entered");
-  const history = [message(1, "hello"), message(2, "kept", "Ada"), message(3, "lost")];
-  await harness.answer("join", { room: "lobby", members: ["Ada"], history });
+  // It had arrived: the history tells before the answer to the second attempt does.
+  await harness.admit("lobby", [message(2, "kept", "Ada", "lobby", "key 1"), message(3, "lost")]);
   const [{ messages, complete }] = harness.take("entered");
   assert.deepEqual(texts(messages), ["kept", "lost"]);
   assert.equal(messages[0].delivery, kept);
@@ -421,46 +453,75 @@ test("an unconfirmed message that the history holds is not sent twice", async ()
   assert.ok(complete);
   assert.equal(kept.state, "delivered");
   assert.deepEqual(texts(harness.sent("send")), ["lost"]);
+  assert.equal(harness.sent("send")[0].key, "key 2");
+  await harness.reconnect();
+  await harness.admit("lobby");
+  assert.deepEqual(
+    harness.sent("send").map(({ text, key }) => [text, key]),
+    [["lost", "key 2"]],
+  );
+  await harness.receive(message(4, "lost", "Ada", "lobby", "key 2"));
+  assert.equal(harness.take("message")[0].delivery, lost);
+  assert.equal((await lost.settled).offset, 4);
 });
 
-test("a message confirmed just before the connection broke is found by its offset", async () => {
+test("a message of somebody else with our key is not ours", async () => {
   const harness = new Harness();
   await harness.online();
   await harness.join("lobby");
   const delivery = harness.client.send("lobby", "hello");
-  await harness.answer("send", { room: "lobby", offset: 1 });
-  await harness.reconnect();
-  harness.take("entered");
-  const history = [message(1, "hello", "Ada")];
-  await harness.answer("join", { room: "lobby", members: ["Ada"], history });
-  assert.equal(harness.take("entered")[0].messages[0].delivery, delivery);
-  assert.deepEqual(harness.sent("send"), []);
+  await harness.receive(message(1, "hello", "Grace", "lobby", "key 1"));
+  assert.equal(delivery.state, "sent");
 });
 
-test("an unconfirmed private message fails instead of being sent twice", async () => {
+test("a private message is sent again, too, and needs no receiver who is there", async () => {
   const harness = new Harness();
   await harness.online();
   const onItsWay = harness.client.sendPrivate("Grace", "now");
   await harness.drop();
   const waiting = harness.client.sendPrivate("Grace", "later");
-  assert.equal((await onItsWay.settled).error.code, "unconfirmed");
   await harness.clock.advance(500);
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
+  const missed = { ...message(1, "now", "Ada", "lobby", "key 1"), type: "private", to: "Grace" };
+  await harness.welcome({ inbox: log([missed]) });
+  assert.deepEqual(harness.sent("hello")[0].inbox, { epoch: "e", offset: 0 });
+  const [{ messages, again, complete }] = harness.take("inbox");
+  assert.equal(messages[0].delivery, onItsWay);
+  assert.deepEqual([again, complete], [true, true]);
   assert.deepEqual(texts(harness.sent("private")), ["later"]);
-  await harness.answer("private", { to: "Grace" });
+  await harness.answer("private", { to: "Grace", offset: 2 });
   assert.equal((await waiting.settled).state, "delivered");
+  await harness.receive({ ...missed, offset: 2, key: "key 2" });
+  await harness.receive({ ...missed, offset: 2, key: "key 2" });
+  assert.equal(harness.take("private").length, 1);
 });
 
-test("a refused message fails and the next echo belongs to the next message", async () => {
+test("what the server cannot do now is asked for again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  const delivery = harness.client.send("lobby", "hello");
+  await harness.refuse("send", "unavailable");
+  assert.equal(delivery.state, "sent");
+  await harness.clock.advance(1000);
+  await harness.refuse("send", "rate_limited", { retry_after: 3 });
+  await harness.clock.advance(2999);
+  assert.equal(harness.sent("send").length, 2);
+  await harness.clock.advance(1);
+  await harness.answer("send", { room: "lobby", offset: 1 });
+  assert.equal(delivery.state, "delivered");
+  assert.deepEqual(new Set(harness.sent("send").map(({ key }) => key)), new Set(["key 1"]));
+});
+
+test("a refused message fails and the next one is sent", async () => {
   const harness = new Harness();
   await harness.online();
   await harness.join("lobby");
   const refused = harness.client.send("lobby", "too long");
   const accepted = harness.client.send("lobby", "short");
   await harness.refuse("send", "too_long");
-  await harness.receive(message(1, "short", "Ada"));
   assert.equal((await refused.settled).error.code, "too_long");
+  await harness.receive(message(1, "short", "Ada", "lobby", "key 2"));
   assert.equal((await accepted.settled).state, "delivered");
   assert.equal(harness.take("message")[0].delivery, accepted);
 });
@@ -479,30 +540,82 @@ test("messages of rooms that we are not in are not ours to show", async () => {
   await harness.online();
   const joined = harness.client.join("lobby");
   await harness.receive(message(1, "too early"));
-  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [message(1, "told")] });
+  await harness.admit("lobby", [message(1, "told")]);
   await harness.receive(message(2, "in time"));
   await harness.receive(message(1, "elsewhere", "Grace", "kitchen"));
   assert.deepEqual(texts((await joined).messages), ["told"]);
   assert.deepEqual(texts(harness.take("message")), ["in time"]);
 });
 
-test("a history that does not reach back to the last message seen says so", async () => {
+test("a reconnection goes on where each log was", async () => {
   const harness = new Harness();
   await harness.online();
   await harness.join("lobby", [message(1, "one"), message(2, "two")]);
   await harness.receive(message(3, "three"));
-  const rejoin = async (history) => {
-    await harness.reconnect();
-    harness.take("entered");
-    await harness.answer("join", { room: "lobby", members: ["Ada"], history });
-    const [{ messages, complete }] = harness.take("entered");
-    return [texts(messages), complete];
-  };
-  assert.deepEqual(await rejoin([message(3, "three"), message(4, "four")]), [["four"], true]);
-  assert.deepEqual(await rejoin([message(5, "five")]), [["five"], true]);
-  assert.deepEqual(await rejoin([message(7, "seven")]), [["seven"], false]);
-  assert.deepEqual(await rejoin([message(1, "another life")]), [["another life"], false]);
-  assert.deepEqual(await rejoin([]), [[], false]);
+  await harness.receive({ type: "notification", offset: 9, topic: "a", title: "news" });
+  await harness.reconnect();
+  const [hello] = harness.sent("hello");
+  assert.deepEqual([hello.name, hello.secret], ["Ada", "guest-1.x"]);
+  assert.deepEqual(hello.notifications, { epoch: "e", offset: 9 });
+  assert.deepEqual(harness.sent("join")[0].since, { epoch: "e", offset: 3 });
+  harness.take("entered");
+  await harness.admit("lobby", [message(4, "four")], { more: true });
+  assert.deepEqual(harness.take("entered"), []);
+  assert.deepEqual(harness.sent("join")[1].since, { epoch: "e", offset: 4 });
+  await harness.admit("lobby", [message(5, "five")]);
+  const [{ messages, complete }] = harness.take("entered");
+  assert.deepEqual([texts(messages), complete], [["four", "five"], true]);
+  await harness.receive(message(5, "five"));
+  await harness.receive(message(6, "six"));
+  assert.deepEqual(texts(harness.take("message")), ["three", "six"]);
+});
+
+test("a history that does not go on where we were says so", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby", [message(1, "one")]);
+  await harness.reconnect();
+  harness.take("entered");
+  const another = log([message(8, "eight")], 8, "another");
+  await harness.admit("lobby", [], { ...another, recovered: false });
+  const [{ messages, complete }] = harness.take("entered");
+  assert.deepEqual([texts(messages), complete], [["eight"], false]);
+  await harness.reconnect();
+  assert.deepEqual(harness.sent("join")[0].since, { epoch: "another", offset: 8 });
+});
+
+test("a gap between events is filled, and a log that begins anew is entered anew", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby", [message(1, "one")]);
+  harness.take("entered");
+  await harness.receive(message(3, "three"));
+  assert.deepEqual(harness.take("message"), []);
+  await harness.admit("lobby", [message(2, "two"), message(3, "three")]);
+  assert.deepEqual(texts(harness.take("entered")[0].messages), ["two", "three"]);
+  await harness.receive({ type: "reset", log: "room:lobby", epoch: "new", offset: 9 });
+  assert.deepEqual(harness.sent("join").at(-1).since, { epoch: "e", offset: 3 });
+});
+
+test("changes of messages are told, also those in a history", async () => {
+  const harness = new Harness();
+  await harness.online();
+  const edited = { type: "edited", room: "lobby", offset: 2, from: "Grace", target: 1, text: "won" };
+  await harness.join("lobby", [message(1, "won"), edited]);
+  assert.deepEqual(texts(harness.take("entered")[0].messages), ["won"]);
+  await harness.receive({ type: "deleted", room: "lobby", offset: 3, from: "Grace", target: 1 });
+  assert.deepEqual(harness.take("edited").map(({ target }) => target), [1]);
+  assert.deepEqual(harness.take("deleted").map(({ target }) => target), [1]);
+});
+
+test("who is put out of a room does not go in again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  await harness.receive({ type: "expelled", room: "lobby", by: "Grace", reason: "", banned: false });
+  assert.equal(harness.take("expelled")[0].error.code, "expelled");
+  await harness.reconnect();
+  assert.deepEqual(harness.sent("join"), []);
 });
 
 test("close ends everything and fails what was not confirmed", async () => {
@@ -558,8 +671,8 @@ test("typing is told in rooms that we are in, and never kept for later", async (
   harness.client.typing("lobby", false);
   await harness.clock.advance(500);
   await harness.open();
-  await harness.answer("hello", { name: "Ada", rooms: [] });
-  await harness.answer("join", { room: "lobby", members: ["Ada"], history: [] });
+  await harness.welcome();
+  await harness.admit("lobby");
   assert.deepEqual(harness.sent("typing"), []);
 });
 
@@ -582,7 +695,7 @@ test("a token stands in the hello, and another is sent before it ends", async ()
   assert.deepEqual(harness.sent("hello").map(({ token, name }) => [token, name]), [
     ["first", undefined],
   ]);
-  await harness.answer("hello", { name: "Ada", rooms: [], expires_in: 900 });
+  await harness.welcome({ name: "Ada", expires_in: 900 });
   assert.equal((await connected).name, "Ada");
   await harness.clock.advance(839_000);
   assert.equal(harness.sent("refresh").length, 0);
