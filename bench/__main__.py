@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import broadcast, codec, deflate, echo, fairness, handshakes, memory
+from . import broadcast, codec, deflate, echo, fairness, handshakes, memory, memory_deflate
 from .clients import __main__ as clients
 from .harness import QUICK_RESULTS, RESULTS, commit, print_table
 from .report import write_report
@@ -37,6 +37,7 @@ class Part:
         minutes: that it takes, with all peers and the usual options.
         quick_seconds: that it takes in a quick run.
         about: what it measures.
+        has_rounds: whether it measures more than once.
     """
 
     main: Callable[[list[str]], int]
@@ -44,6 +45,7 @@ class Part:
     minutes: int
     quick_seconds: int
     about: str
+    has_rounds: bool = True
 
 
 PARTS: Final = {
@@ -54,6 +56,9 @@ PARTS: Final = {
     "memory": Part(memory.main, "memory", 6, 20, "idle connections"),
     "deflate": Part(deflate.main, "deflate", 4, 20, "echo of compressed JSON"),
     "clients": Part(clients.main, "clients", 3, 15, "clients against a server in C"),
+    "memory-deflate": Part(
+        memory_deflate.main, "memory_deflate", 1, 8, "settings of permessage-deflate", False
+    ),
     "fairness": Part(fairness.main, "fairness", 8, 15, "a quiet client beside a flood"),
 }
 
@@ -87,8 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     folder = options.results or (QUICK_RESULTS if options.quick else RESULTS)
     further = ["--json", "--results", str(folder)] + ["--quick"] * options.quick
-    if options.rounds is not None:
-        further += ["--rounds", str(options.rounds)]
+    rounds = [] if options.rounds is None else ["--rounds", str(options.rounds)]
     for name in options.parts or PARTS:
         part = PARTS[name]
         if options.resume and is_done(part, folder):
@@ -96,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         print(f"\n=== {name}: {part.about}", flush=True)
         start = time.monotonic()
-        part.main(further)
+        part.main(further + rounds * part.has_rounds)
         print(f"=== {name}: {time.monotonic() - start:.0f} s", flush=True)
     verdicts = [judge(target, load_results(folder)) for target in TARGETS]
     print_table("What it must show", COLUMNS, table(verdicts))

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from rfc6455 import Connection, Extension, PermessageDeflate, Role
 
-from .harness import environment, headline, print_table, write_results
+from .harness import RESULTS, environment, headline, print_table, write_results
 
 CONNECTIONS: Final = 500
 MESSAGE_SIZE: Final = 20_000
@@ -130,30 +130,38 @@ def measure_apart(setting: str, library: str, count: int) -> dict[str, int]:
     return found
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Memory per connection of permessage-deflate.")
-    parser.add_argument("--connections", type=int, default=CONNECTIONS)
-    parser.add_argument("--json", action="store_true", help="also write the results as JSON")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.memory_deflate",
+        description="Memory per connection of permessage-deflate.",
+    )
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, metavar="N")
+    parser.add_argument("--quick", action="store_true", help="with zlib alone")
+    parser.add_argument("--json", action="store_true", help="write memory_deflate.json")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="FOLDER", help="(default: bench/results)"
+    )
     parser.add_argument("--one", nargs=2, metavar=("SETTING", "LIBRARY"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        setting, library = arguments.one
-        print(json.dumps(measure(setting, library, arguments.connections)))
-        return
+    options = parser.parse_args(arguments)
+    if options.one:
+        setting, library = options.one
+        print(json.dumps(measure(setting, library, options.connections)))
+        return 0
 
     facts = environment(["zlib-ng", "isal"])
     print(headline(facts))
-    installed = [name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0])]
+    libraries = LIBRARIES[:1] if options.quick else LIBRARIES
+    installed = [name for name in libraries if importlib.util.find_spec(name.partition(".")[0])]
     results = []
     rows = []
-    for setting, options in SETTINGS.items():
+    for setting, parameters in SETTINGS.items():
         cells: list[str] = []
         for library in installed:
-            if options is None and library != "zlib":
+            if parameters is None and library != "zlib":
                 cells += ["", ""]
                 continue
-            found = measure_apart(setting, library, arguments.connections)
+            found = measure_apart(setting, library, options.connections)
             results.append({"setting": setting, "library": library, **found})
             cells += [f"{found[state] / 1024:.1f}" for state in ("idle", "used")]
         rows.append([setting, *cells])
@@ -162,11 +170,13 @@ def main() -> None:
         for library in installed
         for state in ("idle", "used")
     ]
-    title = f"KiB per connection, {arguments.connections} connections in a process"
+    title = f"KiB per connection, {options.connections} connections in a process"
     print_table(title, ["setting", *columns], rows)
-    if arguments.json:
-        print(f"\nwritten to {write_results('memory_deflate', facts, results)}")
+    if options.json:
+        path = write_results("memory_deflate", facts, results, folder=options.results)
+        print(f"\nwritten to {path}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

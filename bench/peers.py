@@ -105,8 +105,8 @@ SERVERS: Final[tuple[Server, ...]] = (
     Server("tornado", "tornado_web", ("tornado",), deflate=("zlib",)),
     Server("socketify", "socketify_app", ("socketify",), deflate=("zlib",)),
     Server("node-ws", "node", deflate=("zlib",)),
-    Server("raw-asyncio", "raw", loop="asyncio", closes=False),
-    Server("raw-uvloop", "raw", closes=False, quick=True),
+    Server("raw-asyncio", "raw", loop="asyncio"),
+    Server("raw-uvloop", "raw", quick=True),
     Server("c-ws", "c", variant="ws", deflate=("none",), quick=True),
     Server("c-raw", "c", variant="raw", broadcasts=False, closes=False, quick=True),
 )

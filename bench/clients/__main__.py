@@ -94,6 +94,8 @@ CLIENTS: Final = (
     Client("websockets-sync", "websockets_sync", ("websockets",), loop=None, quick=True),
     Client("aiohttp", "aiohttp_client", ("aiohttp",)),
     Client("websocket-client", "websocket_client", ("websocket",), loop=None),
+    Client("raw-asyncio", "raw_protocol", loop="asyncio"),
+    Client("raw-uvloop", "raw_protocol", quick=True),
     Client("raw-socket", "raw_socket", loop=None, quick=True),
     Client("c-load", "c", loop=None, quick=True),
 )

@@ -5,7 +5,8 @@ What lives here: the arguments that all of them take. Each is started, in a proc
     python -m bench.servers.NAME PORT echo|broadcast [--loop uvloop] [--deflate zlib] [--variant V]
 
 and serves until it is ended. ``echo`` sends each message back to where it came from, ``broadcast``
-to every connection, that of the sender among them.
+to every connection, that of the sender among them. `raw` alone knows ``handshakes``: for it the
+closing handshake is a workload of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def arguments() -> argparse.Namespace:
     """Returns what the runner asks for."""
     parser = argparse.ArgumentParser(description="A server to be measured.")
     parser.add_argument("port", type=int)
-    parser.add_argument("workload", choices=["echo", "broadcast"])
+    parser.add_argument("workload", choices=["echo", "broadcast", "handshakes"])
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     parser.add_argument("--deflate", choices=["zlib", "isal", "zlib-ng"])
     parser.add_argument("--variant", default="")

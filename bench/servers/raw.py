@@ -1,7 +1,8 @@
 """The limit rows: an event loop and one Python callback per read, with no WebSocket in between.
 
 The opening handshake is answered. In ``echo`` octets then go back as they came. In ``broadcast``
-the frame that all get is made once, from a small message that came in one read.
+the frame that all get is made once, from a small message that came in one read. In ``handshakes``
+whatever comes is taken for a Close.
 """
 
 import argparse
@@ -9,7 +10,8 @@ import asyncio
 import base64
 import hashlib
 import re
-from typing import cast
+from collections.abc import Callable
+from typing import Final, cast
 
 from . import run, serve_forever
 
@@ -18,7 +20,10 @@ everybody: set[asyncio.Transport] = set()
 
 
 class Raw(asyncio.Protocol):
-    """Serves one connection."""
+    """Serves one connection: answers its request, and leaves the rest to another protocol."""
+
+    def __init__(self, opened: Callable[[asyncio.Transport], asyncio.Protocol]) -> None:
+        self.opened = opened
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Waits for the request."""
@@ -37,11 +42,7 @@ class Raw(asyncio.Protocol):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
-        self.transport.set_protocol(self.opened())
-
-    def opened(self) -> asyncio.Protocol:
-        """Returns what goes on with the connection."""
-        raise NotImplementedError
+        self.transport.set_protocol(self.opened(self.transport))
 
 
 class Echoing(asyncio.Protocol):
@@ -74,27 +75,26 @@ class Broadcasting(asyncio.Protocol):
             other.write(frame)
 
 
-class RawEcho(Raw):
-    """Serves one connection."""
+class Closing(asyncio.Protocol):
+    """Takes whatever comes for a Close."""
 
-    def opened(self) -> asyncio.Protocol:
-        """Goes on with an echo."""
-        return Echoing(self.transport)
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Closes with 1000."""
+        self.transport.write(b"\x88\x02\x03\xe8")
+        self.transport.close()
 
 
-class RawBroadcast(Raw):
-    """Serves one connection."""
-
-    def opened(self) -> asyncio.Protocol:
-        """Goes on with broadcasts."""
-        return Broadcasting(self.transport)
+WORKLOADS: Final = {"echo": Echoing, "broadcast": Broadcasting, "handshakes": Closing}
 
 
 async def main(options: argparse.Namespace) -> None:
     """Runs the server."""
     loop = asyncio.get_running_loop()
-    protocol = RawEcho if options.workload == "echo" else RawBroadcast
-    await loop.create_server(protocol, "127.0.0.1", options.port)
+    opened = WORKLOADS[options.workload]
+    await loop.create_server(lambda: Raw(opened), "127.0.0.1", options.port)
     await serve_forever()
 
 

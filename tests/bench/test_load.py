@@ -97,12 +97,10 @@ class Wrong(Echoing):
     def data_received(self, data):
         {action}
 
-class Server(Raw):
-    def opened(self):
-        return Wrong(self.transport)
-
 async def main():
-    await asyncio.get_running_loop().create_server(Server, "127.0.0.1", int(sys.argv[1]))
+    await asyncio.get_running_loop().create_server(
+        lambda: Raw(Wrong), "127.0.0.1", int(sys.argv[1])
+    )
     await asyncio.get_running_loop().create_future()
 
 asyncio.run(main())
