@@ -24,6 +24,9 @@ NEVER: Final = float("inf")
 LINGER: Final = 1.0
 """Seconds that the thread stays when there is nothing left: a new connection often follows."""
 
+STALE: Final = 64
+"""Entries of the agenda that may be out of date, beside one for each connection."""
+
 logger = logging.getLogger("rfc6455.sync")
 
 
@@ -146,6 +149,12 @@ class Attendant:
                 when, _, member = heapq.heappop(self._agenda)
                 if member.due == when and member in self._members:
                     due.append(member)
+            if len(self._agenda) > 2 * len(self._members) + STALE:
+                # What is out of date would keep connections alive that are over.
+                self._agenda = [
+                    e for e in self._agenda if e[2].due == e[0] and e[2] in self._members
+                ]
+                heapq.heapify(self._agenda)
         return due
 
     def _visit(
