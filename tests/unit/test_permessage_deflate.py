@@ -125,10 +125,35 @@ def test_library_that_may_not_keep_to_8_bits_does_not_promise_it(library: Module
     assert server_answer(offer, extensions=[deflate]) == (None, [])
     fallback = f"{offer}, {NAME}; server_max_window_bits=9"
     assert server_answer(fallback, extensions=[deflate])[0] == fallback.partition(", ")[2]
-    with pytest.raises(HandshakeError, match=": a window of 8 bits is more than this library can promise$"):
+    with pytest.raises(
+        HandshakeError, match=r": a window of 8 bits is more than this library can promise$"
+    ):
         judge_answer(f"{NAME}; client_max_window_bits=8", extensions=[deflate])
     # What the peer promises, it can hold the peer to.
     assert judge_answer(f"{NAME}; server_max_window_bits=8", extensions=[deflate])
+
+
+def test_inflater_is_asked_for_steps_and_for_one_byte_more_than_may_come_out() -> None:
+    asked = []
+
+    class Inflater:
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._inflater = zlib.decompressobj(*arguments, **options)
+
+        def decompress(self, data: bytes, max_length: int = 0) -> bytes:
+            asked.append(max_length)
+            return self._inflater.decompress(data, max_length)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inflater, name)
+
+    library = unproven()
+    vars(library)["decompressobj"] = Inflater
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(bytes(200_000)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    extension = PermessageDeflate(library=library).confirm([])
+    extension.decode(data[:-4], final=True, max_size=200_000)
+    assert asked == [65536, 65536, 65536, 200_000 - 3 * 65536 + 1]
 
 
 # What a client asks for
