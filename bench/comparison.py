@@ -254,7 +254,8 @@ def print_rows(title: str, found: Sequence[Row], references: Sequence[str], unit
     latencies = [entry for entry in LATENCIES if found and found[0].median(*entry[1]) is not None]
     columns = [unit, "k/s", *(f"× {row.name}" for row in others)]
     columns += ["cpu µs", *(f"× {row.name}" for row in others)]
-    columns += [*(name for name, _ in latencies), *["generator"][: len(latencies)]]
+    columns += [name for name, _ in latencies]
+    columns += ["server", "generator"] if latencies else []
     lines = []
     for row in sorted(found, key=lambda row: row.median("rate") or 0, reverse=True):
         line = [row.name, f"{(row.median('rate') or 0) / 1000:.1f}"]
@@ -263,6 +264,7 @@ def print_rows(title: str, found: Sequence[Row], references: Sequence[str], unit
         line += [f"{ratio(row.samples, other.samples, 'cpu_us'):.2f}" for other in others]
         line += [f"{row.median(*keys) or 0:.0f}" for _, keys in latencies]
         if latencies:
-            line += [f"{row.median('generator_load') or 0:.0%}"]
+            loads = [row.median(f"{who}_load") or 0 for who in ("server", "generator")]
+            line += [f"{load:.0%}" for load in loads]
         lines.append(line)
     print_table(title, columns, lines)

@@ -87,6 +87,7 @@ def environment(packages: Iterable[str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load": [round(load, 1) for load in os.getloadavg()],
         "versions": {"rfc6455": rfc6455.__version__} | {name: _version(name) for name in packages},
         "implementation": rfc6455.implementation,
     }
@@ -129,7 +130,8 @@ def headline(facts: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
         f"{versions}; rfc6455 runs in {facts['implementation']}\n"
-        f"{facts['python']}, {facts['cpu']}, {facts['cores']} cores; commit {facts['commit']}"
+        f"{facts['python']}, {facts['cpu']}, {facts['cores']} cores, load {facts['load'][0]};"
+        f" commit {facts['commit']}"
     )
 
 

@@ -293,11 +293,11 @@ static void measure(void)
     drain("after the measurement");
     printf("{\"mode\": \"%s\", \"connections\": %u, \"in_flight\": %u, \"count\": %llu, "
            "\"seconds\": %.6f, \"rate\": %.1f, \"cpu_us\": %.4f, "
-           "\"generator_load\": %.3f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, "
+           "\"server_load\": %.3f, \"generator_load\": %.3f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, "
            "\"p99\": %.1f, \"p99.9\": %.1f, \"max\": %.1f}}\n",
            options.mode, options.connections, options.in_flight, (unsigned long long)done, elapsed,
            (double)done / elapsed, done ? (double)server / 1000 / (double)done : 0,
-           (double)own / 1e9 / elapsed, p50, p90, p99, p999, most);
+           (double)server / 1e9 / elapsed, (double)own / 1e9 / elapsed, p50, p90, p99, p999, most);
 }
 
 /* Holds connections: reads how many there shall be, opens them, says so, until stdin ends. */

@@ -187,7 +187,7 @@ def machines(folder: Path) -> str:
         found.append(
             f"- `{path.name}`: {facts['date']}, commit {facts['commit']},"
             f" rfc6455 in {facts['implementation']}; {facts['python']} on {facts['cpu']},"
-            f" {facts['cores']} cores, {facts['platform']}; {versions}"
+            f" {facts['cores']} cores, load {facts['load'][0]}, {facts['platform']}; {versions}"
         )
     return "\n".join(found)
 

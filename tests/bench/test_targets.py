@@ -84,6 +84,7 @@ def write(folder: Path) -> None:
         "python": "CPython 3.11",
         "cpu": "a processor",
         "cores": 2,
+        "load": [0.1, 0.2, 0.3],
         "platform": "Linux",
         "versions": {"rfc6455": "0.1.0"},
     }
