@@ -342,22 +342,36 @@ class Endpoint:
         self._advance()
 
     def _next_deadline(self) -> float | None:
+        """Returns when `_handle_deadline` is to be called, by whoever asks."""
+        stalls_at = self._stalls_at()
+        if self._reads and self._core.state is State.OPEN:
+            # Who reads sees to keepalive: it knows first whether the peer shows life.
+            return stalls_at
         deadline = self._core.next_deadline()
-        if self._unsent is None or self._backlog <= self._high_water:
-            return deadline
+        if deadline is None or stalls_at is None:
+            return stalls_at if deadline is None else deadline
+        return min(deadline, stalls_at)
+
+    def _stalls_at(self) -> float | None:
+        """Returns when a peer has taken nothing for too long."""
         timeout = self._core.limits.write_timeout
-        if timeout is None:
-            return deadline
-        stalled = self._progress_at + timeout
-        return stalled if deadline is None else min(deadline, stalled)
+        if self._unsent is None or timeout is None or self._backlog <= self._high_water:
+            return None
+        return self._progress_at + timeout
 
     def _handle_deadline(self, now: float) -> None:
+        # Where this process was held up, the peer may have done its part in the meantime.
+        read, write = self._left_undone()
+        if read:
+            self._read()
+        if write:
+            self._drain()
         deadline = self._core.next_deadline()
         if deadline is not None and deadline <= now:
             self._accept(self._core.handle_deadline(now))
             self._advance()
-        elif self._unsent is not None:
-            # The peer takes nothing.
+        stalls_at = self._stalls_at()
+        if stalls_at is not None and stalls_at <= now:
             self._lose()
 
     def _advance(self) -> None:
@@ -431,11 +445,7 @@ class Endpoint:
         mask = self._stream.needs(read and absent, write)
         self._attended = bool(mask)
         deadline = self._next_deadline()
-        # A thread that reads sees to keepalive, but may not know that closing has begun.
-        if deadline is None or (self._reads and self._core.state is State.OPEN and not write):
-            due = NEVER
-        else:
-            due = deadline
+        due = NEVER if deadline is None else deadline
         if self._flush_soon:
             due = min(due, now + COLLECT_FOR)
         elif read and not absent:

@@ -146,6 +146,8 @@ class Incoming:
             return Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _read_request(self, stream: Stream) -> Request:
+        if self._server.is_closing:
+            raise HandshakeError("the server is going away", HTTPStatus.SERVICE_UNAVAILABLE)
         is_proxy = self._options.trusted_proxies.trust(self._peer)
         if not is_proxy:
             self._server.count(self._peer)

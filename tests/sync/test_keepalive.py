@@ -93,6 +93,41 @@ def test_the_clock_stands_still_while_we_do_not_read(monkeypatch: pytest.MonkeyP
         assert websocket.state is State.OPEN
 
 
+def test_a_pong_that_waited_while_we_were_held_up_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    with pair(clock=clock, **IDLE) as (websocket, peer):
+        for visit in (True, False):
+            clock.visit(websocket, after=20)
+            peer.send(pong(peer.frame().payload))
+            # Nobody got a turn, as when the laptop was asleep.
+            clock.now += 1000
+            if visit:
+                clock.visit(websocket)
+            else:
+                with pytest.raises(TimeoutError):
+                    websocket.recv(timeout=0)
+            assert websocket.state is State.OPEN
+            clock.visit(websocket)
+
+
+def test_a_peer_that_has_caught_up_while_we_were_held_up_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    message = bytes(1 << 20)
+    with pair(clock=clock, write_timeout=20, ping_interval=None) as (websocket, peer):
+        websocket.send(message, timeout=0)
+        reader = Task(peer.message)
+        until(lambda: peer.buffer)
+        clock.visit(websocket, after=1000)
+        while not reader.done:
+            clock.visit(websocket, ready=True)
+        assert reader.result() == message
+        assert websocket.state is State.OPEN
+
+
 def test_a_thread_that_receives_keeps_the_connection_alive_by_itself() -> None:
     with pair(ping_interval=0.02, ping_timeout=20) as (websocket, peer):
         receiver = Task(websocket.recv)

@@ -262,6 +262,13 @@ def test_closing_reads_on_although_the_queue_is_full() -> None:
         assert list(websocket) == ["b", "c"]
 
 
+def test_the_largest_message_can_change() -> None:
+    with pair(max_message_size=5) as (websocket, peer):
+        websocket.set_max_message_size(10)
+        peer.send(text("x" * 10))
+        assert websocket.recv() == "x" * 10
+
+
 def test_repr_tells_state_and_peer() -> None:
     with pair() as (websocket, _):
         assert repr(websocket) == f"<WebSocket open {websocket.remote_address}>"
