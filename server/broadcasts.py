@@ -167,7 +167,7 @@ class Broadcasts:
         """Tells what has changed in the feeds for which it is time."""
         for feed in self._feeds.values():
             for key, value in feed.take_changes(now):
-                event = protocol.encode(protocol.Feed(feed=feed.name, key=key, value=value))
+                event = protocol.prepare(protocol.Feed(feed=feed.name, key=key, value=value))
                 for session in list(self._watching[feed.name]):
                     session.deliver(event, key=f"feed:{feed.name}:{key}")
 

@@ -37,6 +37,8 @@ from .session import Session
 __all__ = ["Conversation"]
 
 MAX_ROOMS_PER_USER: Final = 100
+MAX_COUNTS: Final = 4000
+"""Of the number of users in one room, how many are told in a second, on the average."""
 LATEST: Final = 50
 """Entries of the history for somebody who comes anew."""
 ROOMS: Final = "rooms"
@@ -70,6 +72,7 @@ class Conversation:
         self._rooms = Rooms(max_rooms)
         self._typists = Typists()
         self._recount: dict[Room, None] = {}
+        self._next_recount = 0.0
 
     async def start(self) -> None:
         """Finds the rooms that were there before; those that nobody is a member of are removed."""
@@ -344,9 +347,11 @@ class Conversation:
         for name, user in self._typists.take_expired(now):
             if (room := self._rooms.get(name)) is not None:
                 self._tell_typing(room, user, False, "")
-        for room in self._recount:
-            self._announce(protocol.RoomCount(room=room.name, members=room.count))
-        self._recount.clear()
+        if now >= self._next_recount:
+            for room in self._recount:
+                self._announce(protocol.RoomCount(room=room.name, members=room.count))
+            self._recount.clear()
+            self._next_recount = now + len(self._everybody) / MAX_COUNTS
 
     def _tell_typing(self, room: Room, user: str, active: bool, but: str) -> None:
         # Nobody reads who types among hundreds, and each of them would have to be told.
@@ -448,7 +453,7 @@ class Conversation:
         elif self._rooms.remove(room):
             self._close(room)
         key = f"count:{event.room}" if isinstance(event, protocol.RoomCount) else ""
-        self._everybody.deliver(protocol.encode(event), key=key)
+        self._everybody.deliver(protocol.prepare(event), key=key)
 
     def appended(self, log: str, entry: Entry) -> None:
         """Nothing is appended to this log. See `Subscriber`."""

@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from rfc6455 import PreparedMessage
+
 from .engines.base import Engine, Entry, Page, Position
 from .protocol import (
     Deleted,
@@ -29,6 +31,7 @@ from .protocol import (
     Reset,
     Since,
     encode,
+    prepare,
 )
 from .rooms import Channel, Follower, Place
 
@@ -158,7 +161,7 @@ class Logs:
         """Hands on what is in no log. See `Subscriber`."""
         channel, _ = self._channels[log]
         signal = _signal_decoder.decode(data)
-        channel.deliver(signal.event, key=signal.key, but=signal.but)
+        channel.deliver(PreparedMessage(signal.event), key=signal.key, but=signal.but)
 
     def signal(self, channel: Channel, event: Event, *, key: str = "", but: str = "") -> None:
         """Tells an event to all who follow a channel, wherever they are connected.
@@ -200,12 +203,12 @@ class Logs:
 
     def _reset(self, channel: Channel, page: Page) -> None:
         channel.reset(Position(page.epoch, page.head))
-        channel.deliver(encode(Reset(log=channel.log, epoch=page.epoch, offset=page.head)))
+        channel.deliver(prepare(Reset(log=channel.log, epoch=page.epoch, offset=page.head)))
 
     def _publish(self, channel: Channel, entry: Entry) -> None:
         _, audience = self._channels[channel.log]
         event = read_event(entry)
-        channel.publish(entry, encode(event), audience(event))
+        channel.publish(entry, prepare(event), audience(event))
 
 
 def _end(entries: Sequence[Entry], otherwise: Position) -> Position:

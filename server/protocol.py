@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from rfc6455 import PreparedMessage
+
 MAX_TEXT: Final = 4000
 """Characters in a message."""
 MAX_NAME: Final = 64
@@ -29,6 +31,8 @@ RequestId: TypeAlias = (
     Annotated[str, Meta(min_length=1, max_length=64)]
     | Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 )
+Encoded: TypeAlias = str | PreparedMessage
+"""An event as it is sent."""
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Offset: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
@@ -703,6 +707,11 @@ _types: Final = frozenset(command.__struct_config__.tag for command in get_args(
 def encode(event: Event) -> str:
     """Returns the JSON of an event or an answer."""
     return _encoder.encode(event).decode()
+
+
+def prepare(event: Event) -> PreparedMessage:
+    """Returns the same for many receivers: made into a frame, and compressed, once for all."""
+    return PreparedMessage(encode(event))
 
 
 def decode(message: str | bytes) -> AnyCommand:

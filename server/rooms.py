@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from .engines.base import Entry, Position, RoomRecord
-from .protocol import CommandError
+from .protocol import CommandError, Encoded
 from .rules import Rules
 
 LOBBY: Final = "lobby"
@@ -30,7 +30,7 @@ class Follower(Protocol):
     def user_id(self) -> str:
         """Who it is."""
 
-    def deliver(self, event: str, *, key: str = "") -> None:
+    def deliver(self, event: Encoded, *, key: str = "") -> None:
         """Takes an event without waiting; with a key, later ones of that key may replace it."""
 
 
@@ -81,7 +81,9 @@ class Channel:
             return Place.KNOWN
         return Place.AHEAD
 
-    def publish(self, entry: Entry, event: str, to: AbstractSet[Follower] | None = None) -> None:
+    def publish(
+        self, entry: Entry, event: Encoded, to: AbstractSet[Follower] | None = None
+    ) -> None:
         """Hands the next entry on: to all followers, or to some of them."""
         self.position = entry.position
         self._tail.append(entry)
@@ -93,7 +95,7 @@ class Channel:
         if self._ahead:
             self._ahead = {who: last for who, last in self._ahead.items() if last > offset}
 
-    def deliver(self, event: str, *, key: str = "", but: str = "") -> None:
+    def deliver(self, event: Encoded, *, key: str = "", but: str = "") -> None:
         """Hands something on that is in no log: to all followers, or all but those of one user."""
         for follower in list(self._followers):
             if not but or follower.user_id != but:

@@ -16,6 +16,7 @@ import rfc6455
 
 from .engines.base import UserRecord
 from .gate import Visitor
+from .protocol import Encoded
 from .rooms import Room
 from .rules import person
 from .tokens import Role
@@ -72,13 +73,13 @@ class Session:
         """The patterns of topics that the user subscribes to."""
         self.feeds: set[str] = set()
         """The live feeds that the session watches."""
-        self._held: list[tuple[str, str]] | None = None
+        self._held: list[tuple[Encoded, str]] | None = None
         self._max_events = max_events
         self._max_size = max_size
         self._max_wait = max_wait
         # Events, and the keys of events that later ones may have replaced.
-        self._outbox: deque[tuple[str, str]] = deque()
-        self._latest: dict[str, str] = {}
+        self._outbox: deque[tuple[Encoded, str]] = deque()
+        self._latest: dict[str, Encoded] = {}
         self._size = 0
         self._sending = False
         self._ended = False
@@ -114,7 +115,7 @@ class Session:
         """Whether the client did not keep up, which has ended it."""
         return self._patience.expired()
 
-    def deliver(self, event: str, *, key: str = "") -> None:
+    def deliver(self, event: Encoded, *, key: str = "") -> None:
         """Takes an event without waiting.
 
         Args:
@@ -139,7 +140,7 @@ class Session:
     @contextmanager
     def holding(self) -> Iterator[None]:
         """Keeps back what is delivered until the block ends: what comes after an answer."""
-        held: list[tuple[str, str]] = []
+        held: list[tuple[Encoded, str]] = []
         self._held = held
         try:
             yield
@@ -191,7 +192,7 @@ class Session:
             len(self._outbox) > self._max_events or self._size > self._max_size
         )
 
-    def _put(self, event: str, key: str = "") -> None:
+    def _put(self, event: Encoded, key: str = "") -> None:
         if self._ended:
             return
         self._outbox.append((event, key))
@@ -200,7 +201,7 @@ class Session:
         if len(self._outbox) > self._max_events // 2 or self._size > self._max_size // 2:
             self._relieved.clear()
 
-    def _put_latest(self, event: str, key: str) -> None:
+    def _put_latest(self, event: Encoded, key: str) -> None:
         if key in self._latest:
             self._size += len(event) - len(self._latest[key])
             self._latest[key] = event
@@ -208,7 +209,7 @@ class Session:
             self._latest[key] = event
             self._put(event, key)
 
-    def _take(self) -> str:
+    def _take(self) -> Encoded:
         event, key = self._outbox.popleft()
         if key:
             event = self._latest.pop(key)
@@ -217,13 +218,15 @@ class Session:
             self._relieved.set()
         return event
 
-    def _take_batch(self) -> str:
-        events = [self._take()]
-        size = len(events[0])
+    def _take_batch(self) -> Encoded:
+        first = self._take()
+        size = len(first)
+        events = [_text(first)]
         while self._outbox and size + len(self._outbox[0][0]) <= MAX_BATCH_SIZE:
-            events.append(self._take())
-            size += len(events[-1])
-        return f"[{','.join(events)}]" if len(events) > 1 else events[0]
+            event = self._take()
+            size += len(event)
+            events.append(_text(event))
+        return f"[{','.join(events)}]" if len(events) > 1 else first
 
     def _set_patience(self, seconds: float | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -236,3 +239,7 @@ class Session:
         self._latest.clear()
         self._size = 0
         self._relieved.set()
+
+
+def _text(event: Encoded) -> str:
+    return event if isinstance(event, str) else str(event.message)

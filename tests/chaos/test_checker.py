@@ -140,10 +140,13 @@ def append_what_nobody_said(history: History, chance: random.Random) -> None:
 
 
 def append_out_of_order(history: History, chance: random.Random) -> None:
-    room = chance.choice("ab")
-    own = [p for p in history.publishes if p.room == room and p.publisher == "p0"]
-    kept = [p for p in own if p.value in history.logs[room].values()]
-    first, second = kept[0], kept[1]
+    kept = [p for p in history.publishes if p.value in history.logs[p.room].values()]
+    by_publisher = [
+        [p for p in kept if (p.publisher, p.room) == (publisher, room)]
+        for publisher in ("p0", "p1", "p2")
+        for room in "ab"
+    ]
+    first, second, *_ = max(by_publisher, key=len)
     a, b = history.publishes.index(first), history.publishes.index(second)
     history.publishes[a], history.publishes[b] = second, first
 

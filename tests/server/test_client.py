@@ -10,12 +10,15 @@ from typing import Any, Self
 
 import pytest
 
+import rfc6455
 from server.app import App
 from server.client import ChatClient, ChatError, Event
 from server.config import Config
 from tests.helpers import async_test
 
 from .support import UNHURRIED, running
+
+SMALL_BUFFERS = {"extensions": (), "limits": rfc6455.Limits(max_queued_size=4096)}
 
 
 def at_once() -> Iterator[float]:
@@ -266,3 +269,23 @@ def _token(secret: str, seconds: float) -> str:
 
     claims = {"sub": "Ann", "exp": int(time.time() + seconds) + 1, "iat": int(time.time())}
     return jwt.encode(claims, secret, "HS256")
+
+
+@async_test
+async def test_who_is_too_slow_comes_back_and_misses_nothing() -> None:
+    async with (
+        running() as address,
+        chatting(address, "Ann", "lobby", is_listening=False) as ann,
+        chatting(address, "Bob", "lobby", options=SMALL_BUFFERS) as bob,
+    ):
+        # Nobody takes Bob's events, so that his client reads no more, and the server gives him up.
+        sent = 0
+        while (await ann.request("members", room="lobby"))["online"] == 2:
+            await ann.send("lobby", f"{sent} {'x' * 3900}")
+            sent += 1
+        events = [event async for event in _until(bob, f"{sent - 1} {'x' * 3900}")]
+        assert [e["offset"] for e in events if e["type"] == "message"] == list(range(1, sent + 1))
+        assert "4408" in next(e["reason"] for e in events if e["type"] == "disconnected")
+        entered = [e["recovered"] for e in events if e["type"] == "entered"]
+        assert entered[0] is False
+        assert all(entered[1:])

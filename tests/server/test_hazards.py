@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rfc6455 import PreparedMessage
 from server import logs, protocol
 from server.chat import Chat
 from server.conversation import Conversation
@@ -169,12 +170,12 @@ async def test_a_message_is_encoded_once_however_many_hear_it(
     class Member(Session):
         def __init__(self) -> None:
             super().__init__(None, max_events=10_000, max_size=10**9)  # type: ignore[arg-type]
-            self.heard: list[str] = []
+            self.heard: list[protocol.Encoded] = []
 
-        def _put(self, event: str, key: str = "") -> None:
+        def _put(self, event: protocol.Encoded, key: str = "") -> None:
             self.heard.append(event)
 
-        def _put_latest(self, event: str, key: str) -> None:
+        def _put_latest(self, event: protocol.Encoded, key: str) -> None:
             self.heard.append(event)
 
     engine = EmbeddedEngine(None)
@@ -191,9 +192,16 @@ async def test_a_message_is_encoded_once_however_many_hear_it(
     await chat.receive(members[0], json.dumps({"type": "send", "room": "lobby", "text": "hi"}))
     # For the log, and for all who hear it.
     assert encoded.count(protocol.Message) == 2
-    told = [[event for event in member.heard if '"message"' in event] for member in members]
+    told = [
+        [
+            e
+            for e in member.heard
+            if isinstance(e, PreparedMessage) and '"message"' in str(e.message)
+        ]
+        for member in members
+    ]
     assert all(len(events) == 1 for events in told)
-    # The same text, not copies of it.
+    # The same frame, not copies of it.
     assert len({id(events[0]) for events in told}) == 1
     await engine.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.engines.base import Entry, Position, RoomRecord
-from server.protocol import CommandError
+from server.protocol import CommandError, Encoded
 from server.rooms import TAIL, Channel, Place, Rooms
 
 
@@ -16,7 +16,8 @@ class Listener:
         self.user_id = user_id
         self.heard: list[str] = []
 
-    def deliver(self, event: str, *, key: str = "") -> None:
+    def deliver(self, event: Encoded, *, key: str = "") -> None:
+        assert isinstance(event, str)
         self.heard.append(event)
 
 
