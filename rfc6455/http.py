@@ -26,9 +26,16 @@ __all__ = [
     "error_response",
     "exceeds",
     "max_incomplete_size",
+    "read_fields",
 ]
 
 FORBIDDEN: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+FIELD: Final = re.compile(
+    rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+"
+    rb"((?:[\x21-\x7e\x80-\xff]++(?:[ \t]++(?=[\x21-\x7e\x80-\xff]))?+)*+)[ \t]*+\r$",
+    re.MULTILINE,
+)
+"""A header field (RFC 9112 §5): its name, and its value without the white space around it."""
 ALLOWED: Final = bytes({*range(0x20, 0x7F), *range(0x80, 0x100), 0x09})
 """The octets of a line."""
 
@@ -219,6 +226,19 @@ class HeadReader:
             raise HandshakeError(
                 "too many header fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             )
+
+
+def read_fields(head: bytes, start: int) -> Headers:
+    """Reads the fields of a whole head, of which the first begins at ``start``.
+
+    Raises:
+        HandshakeError: a line is no field.
+    """
+    fields = FIELD.findall(head, start)
+    # Each line is a field, but for the start line and the empty one.
+    if len(fields) != head.count(b"\n") - 2:
+        raise HandshakeError("malformed header field", HTTPStatus.BAD_REQUEST)
+    return Headers.from_wire(fields)
 
 
 def exceeds(value: int, limit: int | None) -> bool:

@@ -27,7 +27,14 @@ from ..headers import (
     parse_extensions,
     parse_tokens,
 )
-from ..http import HeadReader, Request, Response, exceeds, max_incomplete_size
+from ..http import (
+    HeadReader,
+    Request,
+    Response,
+    exceeds,
+    max_incomplete_size,
+    read_fields,
+)
 from ..limits import Limits
 from ..state import State, Trigger, transition
 from .nonce import VERSION, accept_key
@@ -43,12 +50,6 @@ ABSOLUTE_FORM: Final = re.compile(
     rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
 )
 ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
-FIELD: Final = re.compile(
-    rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+"
-    rb"((?:[\x21-\x7e\x80-\xff]++(?:[ \t]++(?=[\x21-\x7e\x80-\xff]))?+)*+)[ \t]*+\r$",
-    re.MULTILINE,
-)
-"""A header field (RFC 9112 §5): its name, and its value without the white space around it."""
 CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.I)
 SWITCHING: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -151,11 +152,7 @@ class ServerHandshake:
             raise HandshakeError(
                 "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             )
-        fields = FIELD.findall(head, line_end + 2)
-        # Each line is a field, but for the request line and the empty one.
-        if len(fields) != head.count(b"\n") - 2:
-            raise HandshakeError("malformed header field", HTTPStatus.BAD_REQUEST)
-        headers = Headers.from_wire(fields)
+        headers = read_fields(head, line_end + 2)
         request = _make_request(line, headers)
         if any(value.lower() != b"100-continue" for value in headers.lines(b"expect")):
             raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
