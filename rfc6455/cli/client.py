@@ -25,7 +25,7 @@ from ..tracing import TracedFrame
 from . import anatomy, interactive, pipe, status
 from .options import count, seconds, size
 from .terminal import Style, escape, style_for
-from .wire import Direction, Timing, WatchingLoop, Wire
+from .wire import Direction, Frames, Timing, WatchingLoop
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -282,15 +282,18 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 def run(options: argparse.Namespace) -> int:
     """Connects, and lets messages go back and forth; returns the exit status."""
+    timing = Timing()
+    reporter = _Reporter(options, style_for(sys.stderr, options.color))
     try:
-        connecting = connect(options.uri, **connect_options(options))
+        arguments = connect_options(options)
+        if _is_watched(options):
+            arguments["observer"] = Frames(timing, reporter.frame)
+        connecting = connect(options.uri, **arguments)
     except (ValueError, OSError) as error:
         return _fail(error, status.USAGE)
     talk = pipe.run
     if sys.stdin.isatty() and sys.stdout.isatty() and not _is_scripted(options):
         talk = interactive.run
-    timing = Timing()
-    reporter = _Reporter(options, style_for(sys.stderr, options.color))
     try:
         with asyncio.Runner(loop_factory=lambda: _loop(options, timing, reporter)) as runner:
             return runner.run(_session(connecting, talk, options, reporter))
@@ -310,6 +313,10 @@ def run(options: argparse.Namespace) -> int:
             reporter.tell_timing(timing)
 
 
+def _is_watched(options: argparse.Namespace) -> bool:
+    return bool(options.timing or options.trace or options.verbose)
+
+
 def _is_scripted(options: argparse.Namespace) -> bool:
     return bool(
         options.json or options.message or options.no_stdin or options.count or options.null
@@ -324,11 +331,9 @@ def _fail(error: object, exit_status: int) -> int:
 def _loop(
     options: argparse.Namespace, timing: Timing, reporter: _Reporter
 ) -> asyncio.AbstractEventLoop:
-    if not (options.timing or options.trace or options.verbose):
+    if not _is_watched(options):
         return asyncio.new_event_loop()
-    return WatchingLoop(
-        timing, lambda: Wire(timing, on_head=reporter.head, on_frame=reporter.frame)
-    )
+    return WatchingLoop(timing, reporter.head)
 
 
 async def _session(

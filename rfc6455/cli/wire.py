@@ -1,8 +1,7 @@
 """What a connection looks like on the wire, and how long its steps take.
 
-What lives here: an event loop that watches what goes through it. It takes the time of each step of
-connecting, and hands the bytes of both directions to a `Wire`, which splits them into the heads of
-the opening handshake and frames. This file does not know how either is shown.
+What lives here: an event loop that takes the time of each step of connecting, and sees the heads of
+the opening handshake; and an observer that sees frames. This file does not know how they are shown.
 """
 
 from __future__ import annotations
@@ -10,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
-from ..extensions import PermessageDeflate
-from ..headers import parse_extensions
+from ..connection import Connection
+from ..events import Event
+from ..observer import Observer
 from ..tracing import FrameTracer, TracedFrame, inflaters
 
 if sys.platform == "win32":
@@ -23,7 +23,7 @@ if sys.platform == "win32":
 else:
     from asyncio import SelectorEventLoop as _PlatformLoop
 
-__all__ = ["Direction", "Timing", "WatchingLoop", "Wire"]
+__all__ = ["Direction", "Frames", "Heads", "Timing", "WatchingLoop"]
 
 Direction: TypeAlias = Literal["<", ">"]
 MAX_HEAD: Final = 64 * 1024
@@ -55,99 +55,96 @@ class Timing:
         self._last = now
 
 
-class Wire:
-    """The bytes of one connection, in both directions.
+class Heads:
+    """The heads of the opening handshake on one transport, and of a proxy's before it.
 
     Args:
-        timing: what it notes the end of the handshake and the first message in.
-        on_head: gets each head of the opening handshake.
-        on_frame: gets each frame.
-        keep: bytes of a payload that are to be shown.
+        timing: what notes the end of the handshake.
+        on_head: gets each head.
     """
 
-    def __init__(
-        self,
-        timing: Timing,
-        on_head: Callable[[Direction, bytes], None] | None = None,
-        on_frame: Callable[[Direction, TracedFrame], None] | None = None,
-        keep: int = 128,
-    ) -> None:
+    def __init__(self, timing: Timing, on_head: Callable[[Direction, bytes], None]) -> None:
         self._timing = timing
         self._on_head = on_head
-        self._on_frame = on_frame
-        self._keep = keep
-        self._heads: dict[Direction, bytes | None] = {"<": b"", ">": b""}
-        self._tracers: dict[Direction, FrameTracer] = {}
+        self._partial: dict[Direction, bytes] = {"<": b"", ">": b""}
+        self._over = False
         self._tunnelling = False
 
     def see(self, direction: Direction, data: bytes) -> None:
         """Takes what went in one direction."""
-        while data and (head := self._heads[direction]) is not None:
-            head += data
-            if not (head[0:1].isalpha() and head[0:1].isascii()) or len(head) > MAX_HEAD:
-                # No HTTP; and no frame of a WebSocket that has not been opened.
-                self._heads[direction] = None
-                return
-            head, end, data = head.partition(b"\r\n\r\n")
+        while data and not self._over:
+            head, end, data = (self._partial[direction] + data).partition(b"\r\n\r\n")
             if not end:
-                self._heads[direction] = head
+                # More than any head, or no HTTP at all, as with a SOCKS proxy.
+                self._over = len(head) > MAX_HEAD
+                self._partial[direction] = head
                 return
-            self._take_head(direction, head)
-        if data and direction in self._tracers:
-            for frame in self._tracers[direction].receive_data(data):
-                self._take_frame(direction, frame)
-
-    def _take_head(self, direction: Direction, head: bytes) -> None:
-        self._heads[direction] = b""
-        if self._on_head is not None:
+            self._partial[direction] = b""
             self._on_head(direction, head)
-        if direction == ">":
-            self._tunnelling = head.startswith(b"CONNECT ")
-            return
-        status = head.split(b" ", 2)[1:2]
+            if direction == ">":
+                self._tunnelling = head.startswith(b"CONNECT ")
+            else:
+                self._take_answer(head.split(b" ", 2)[1:2])
+
+    def _take_answer(self, status: list[bytes]) -> None:
         if status == [b"101"]:
             self._timing.step("handshake")
-            self._open(head)
-        elif not self._tunnelling and status != [b"100"]:
-            self._heads["<"] = None  # a refusal; its body is not shown
+        # Behind the answer come frames, or a body; behind that of a proxy, another handshake.
+        self._over = not self._tunnelling and status != [b"100"]
 
-    def _open(self, head: bytes) -> None:
-        values = [
-            line.partition(b":")[2].strip(b" \t")
-            for line in head.split(b"\r\n")
-            if line.lower().startswith(b"sec-websocket-extensions:")
-        ]
-        try:
-            deflate = any(name == PermessageDeflate.name for name, _ in parse_extensions(values))
-        except ValueError:
-            deflate = False
-        for direction, masked in ((">", True), ("<", False)):
-            mine = inflaters(deflate)
-            self._tracers[direction] = FrameTracer(  # type: ignore[index]
-                masked=masked, extensions=(mine, mine), keep=self._keep
-            )
-        self._heads = {"<": None, ">": None}
 
-    def _take_frame(self, direction: Direction, frame: TracedFrame) -> None:
-        is_message = any(isinstance(event, str | bytes) for event in frame.events)
-        if is_message and direction == "<" and self._timing.first_message is None:
+class Frames(Observer):
+    """The frames of a connection.
+
+    Args:
+        timing: what notes the first message.
+        on_frame: gets each frame.
+    """
+
+    def __init__(self, timing: Timing, on_frame: Callable[[Direction, TracedFrame], None]) -> None:
+        self._timing = timing
+        self._on_frame = on_frame
+        self._tracers: dict[Direction, FrameTracer] = {}
+
+    def opened(self, connection: Any, core: Connection) -> None:
+        """Begins."""
+        deflate = bool(core.extensions)
+        self._tracers = {
+            ">": FrameTracer(masked=True, extensions=((), inflaters(deflate))),
+            "<": FrameTracer(masked=False, extensions=(inflaters(deflate), ())),
+        }
+
+    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+        """Shows what came."""
+        is_message = any(isinstance(event, str | bytes) for event in events)
+        if is_message and self._timing.first_message is None:
             self._timing.step("first_message")
-        if self._on_frame is not None:
+        self._show("<", data)
+
+    def sent(self, connection: Any, data: bytes, frames: int) -> None:
+        """Shows what went."""
+        self._show(">", data)
+
+    def _show(self, direction: Direction, data: bytes) -> None:
+        for frame in self._tracers[direction].receive_data(data):
             self._on_frame(direction, frame)
 
 
 class WatchingLoop(_PlatformLoop):
-    """An event loop that takes the time of connecting, and shows a `Wire` what is said.
+    """An event loop that takes the time of connecting, and shows what is said before frames.
 
     Args:
         timing: where the times go.
-        new_wire: makes what watches a new connection.
+        on_head: gets each head of the opening handshake.
     """
 
-    def __init__(self, timing: Timing, new_wire: Callable[[], Wire]) -> None:
+    def __init__(self, timing: Timing, on_head: Callable[[Direction, bytes], None]) -> None:
         super().__init__()
         self._timing = timing
-        self._new_wire = new_wire
+        self._on_head = on_head
+
+    def _new_heads(self) -> Heads:
+        return Heads(self._timing, self._on_head)
 
     async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
         """Takes the time of looking up a name."""
@@ -158,6 +155,7 @@ class WatchingLoop(_PlatformLoop):
 
     async def sock_connect(self, sock: Any, address: Any) -> None:
         """Takes the time of opening TCP."""
+        self._timing.begin()
         await super().sock_connect(sock, address)
         self._timing.step("tcp")
 
@@ -170,7 +168,7 @@ class WatchingLoop(_PlatformLoop):
         return await self._watch(super().create_unix_connection, protocol_factory, *args, **kwargs)
 
     async def _watch(self, create: Any, protocol_factory: Any, *args: Any, **kwargs: Any) -> Any:
-        tap = _Tap(self._new_wire(), self._timing if kwargs.get("ssl") else None)
+        tap = _Tap(self._new_heads(), self._timing if kwargs.get("ssl") else None)
 
         def factory() -> asyncio.Protocol:
             tap.inner = protocol_factory()
@@ -183,7 +181,7 @@ class WatchingLoop(_PlatformLoop):
         """Watches what goes through TLS, once it starts in an open connection."""
         if not isinstance(transport, _TappedTransport):
             return await super().start_tls(transport, protocol, *args, **kwargs)
-        tap = _Tap(self._new_wire(), None)
+        tap = _Tap(self._new_heads(), None)
         tap.inner = protocol
         secure = await super().start_tls(transport.real, tap, *args, **kwargs)
         if secure is None:
@@ -194,10 +192,10 @@ class WatchingLoop(_PlatformLoop):
 
 
 class _Tap(asyncio.Protocol):
-    """Stands between a transport and its protocol, and shows a `Wire` what passes."""
+    """Stands between a transport and its protocol, and shows what passes."""
 
-    def __init__(self, wire: Wire, timing: Timing | None) -> None:
-        self.wire = wire
+    def __init__(self, heads: Heads, timing: Timing | None) -> None:
+        self.heads = heads
         self.inner: Any = None
         self.transport: _TappedTransport | None = None
         self._timing = timing
@@ -209,7 +207,7 @@ class _Tap(asyncio.Protocol):
         self.inner.connection_made(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        self.wire.see("<", data)
+        self.heads.see("<", data)
         if not isinstance(self.inner, asyncio.BufferedProtocol):
             self.inner.data_received(data)
             return
@@ -245,7 +243,7 @@ class _TappedTransport:
         return getattr(self.real, name)
 
     def write(self, data: Any) -> None:
-        self._tap.wire.see(">", bytes(data))
+        self._tap.heads.see(">", bytes(data))
         self.real.write(data)
 
     def writelines(self, pieces: Any) -> None:

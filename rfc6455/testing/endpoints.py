@@ -63,6 +63,7 @@ async def pair(
         core = Connection(role, limits=mine, extensions=used, now=loop.time())
         websocket = WebSocket(core, transport, loop, subprotocol=subprotocol)
         transport.set_protocol(websocket)
+        websocket.opened()
         sides.append(websocket)
     client, server = sides
     try:
