@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import rfc6455
-from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response, WebSocket
+from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response
 
 from . import protocol
 from .api import Admin, Logins
@@ -25,6 +25,7 @@ from .auth import SUBPROTOCOL, open_authority
 from .chat import Chat
 from .config import Config, ConfigError
 from .engines.embedded import EmbeddedEngine
+from .fallback import Fallback
 from .feeds import Feed, Ticker
 from .gate import UNAUTHENTICATED, Gate
 from .http import HttpError, Pages, answer, answer_json
@@ -36,6 +37,7 @@ from .protocol import CommandError
 from .services import Services
 from .session import Session
 from .tokens import TokenError
+from .wire import Wire
 
 __all__ = ["App", "check"]
 
@@ -101,6 +103,7 @@ class App:
             feeds=list(feeds.values()),
         )
         self._services = Services(self._chat, feeds, config.api_token)
+        self._fallback = Fallback(self._admit, self._handle, self._gate.first_message_size)
         self._pages = self._make_pages()
         self._server = self._make_server()
         self._welcome = protocol.encode(
@@ -136,6 +139,7 @@ class App:
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         await self._server.wait_closed()
+        await self._fallback.wait_closed()
         for task in self._tasks:
             task.cancel()
         if self._draining is not None:
@@ -207,6 +211,8 @@ class App:
             [asyncio.ensure_future(self._server.serve_forever())], timeout=config.drain_delay
         )
         self._chat.close()
+        hint = f"restarting retry-after={random.uniform(0, config.reconnect_within):.1f}"
+        await self._fallback.close(CloseCode.SERVICE_RESTART, hint)
         drained = await self._server.drain(
             config.drain_seconds,
             code=CloseCode.SERVICE_RESTART,
@@ -250,6 +256,7 @@ class App:
         pages.add("GET", "/metrics", self._show_metrics)
         Logins(self._gate.authority, self._gate, cookies=self._config.cookies).add_to(pages)
         self._services.add_to(pages)
+        self._fallback.add_to(pages)
         Admin(self._gate, self._stats, self.drain).add_to(pages)
         return pages
 
@@ -258,6 +265,10 @@ class App:
             response = await self._pages.respond(request)
             self._metrics.requests.count(str(response.status))
             return response
+        return self._admit(request)
+
+    def _admit(self, request: Request) -> Response | None:
+        """Judges who wants to connect; returns the answer to one who may not."""
         if not self._is_allowed(request):
             return self._pages.refuse(403, "this Origin may not connect")
         try:
@@ -315,7 +326,7 @@ class App:
 
     # Connections
 
-    async def _handle(self, websocket: WebSocket) -> None:
+    async def _handle(self, websocket: Wire) -> None:
         request = websocket.request
         assert request is not None
         try:

@@ -22,6 +22,7 @@ from .limits import Limiter, Rate, publish_cost
 from .metrics import Metrics
 from .protocol import CommandError
 from .tokens import Identity, TokenError
+from .wire import Wire
 
 __all__ = ["FORBIDDEN", "UNAUTHENTICATED", "Gate", "Visitor"]
 
@@ -57,7 +58,7 @@ class Visitor:
         leaving: closes the connection, once somebody has to go.
     """
 
-    websocket: rfc6455.WebSocket | None = None
+    websocket: Wire | None = None
     id: str = ""
     address: str = ""
     identity: Identity | None = None
@@ -112,7 +113,7 @@ class Gate:
 
     # Coming and going
 
-    def receive(self, websocket: rfc6455.WebSocket, address: str) -> Visitor:
+    def receive(self, websocket: Wire, address: str) -> Visitor:
         """Takes note of a connection; to be called before anything is received from it.
 
         Raises:

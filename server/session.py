@@ -20,6 +20,7 @@ from .protocol import Encoded
 from .rooms import Room
 from .rules import person
 from .tokens import Role
+from .wire import Wire
 
 __all__ = ["Session"]
 
@@ -49,7 +50,7 @@ class Session:
 
     def __init__(
         self,
-        websocket: rfc6455.WebSocket,
+        websocket: Wire,
         *,
         max_events: int,
         max_size: int,

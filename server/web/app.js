@@ -8,6 +8,7 @@
  */
 
 import { ChatClient } from "./client.js";
+import { EventSocket } from "./fallback.js";
 import { currentLogin, freshToken } from "./session.js";
 
 const DEFAULT_ROOM = "lobby";
@@ -601,7 +602,7 @@ async function signIn(name) {
   discardClient();
   const url = new URL("/ws", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  const client = new ChatClient(url.href, { token: freshToken });
+  const client = new ChatClient(url.href, { token: freshToken, fallback: EventSocket });
   chat.client = client;
   listen(client);
   signInMessage("Joining", "info");

@@ -225,6 +225,12 @@ export class ChatClient extends EventTarget {
 
   #url;
   #WebSocket;
+  /** What is tried where WebSocket does not get through. */
+  #fallback;
+  /** Attempts in a row in which the server said nothing. */
+  #silent = 0;
+  /** The kind of connection that worked last. */
+  #preferred;
   #clock;
   #backoff;
   #openTimeout;
@@ -262,6 +268,8 @@ export class ChatClient extends EventTarget {
    * @param {string} url    a ws: or wss: URL
    * @param {object} [options]
    * @param {any} [options.WebSocket]    the class to connect with
+   * @param {any} [options.fallback]    a class that does for it where proxies block WebSocket, such
+   *     as the `EventSocket` of `fallback.js`
    * @param {Clock} [options.clock]
    * @param {Backoff} [options.backoff]    the delays between attempts
    * @param {number} [options.openTimeout]    milliseconds until an attempt to connect is given up
@@ -278,6 +286,7 @@ export class ChatClient extends EventTarget {
     url,
     {
       WebSocket = globalThis.WebSocket,
+      fallback = null,
       clock = systemClock,
       backoff = new Backoff(),
       openTimeout = 10_000,
@@ -291,7 +300,8 @@ export class ChatClient extends EventTarget {
   ) {
     super();
     this.#url = url;
-    this.#WebSocket = WebSocket;
+    this.#WebSocket = this.#preferred = WebSocket;
+    this.#fallback = fallback;
     this.#clock = clock;
     this.#backoff = backoff;
     this.#openTimeout = openTimeout;
@@ -373,7 +383,7 @@ export class ChatClient extends EventTarget {
   #open() {
     this.#clearTimer();
     this.#setStatus("connecting", { code: this.#status.code, reason: this.#status.reason });
-    const socket = new this.#WebSocket(this.#url);
+    const socket = new (this.#choose())(this.#url);
     this.#socket = socket;
     const live = (handler) => (event) => this.#socket === socket && handler(event);
     socket.onopen = live(() => this.#hello(socket));
@@ -386,6 +396,20 @@ export class ChatClient extends EventTarget {
       () => this.#lost("no_answer", "The server does not answer."),
       this.#openTimeout,
     );
+  }
+
+  /**
+   * The kind of connection to try. What worked last is tried first, and after two attempts in which
+   * the server said nothing, each kind in turn: it may be that the server is away, or that the way
+   * to it has changed.
+   */
+  #choose() {
+    if (!this.#fallback) return this.#WebSocket;
+    this.#silent += 1;
+    if (this.#silent <= 2) return this.#preferred;
+    const kinds = [this.#WebSocket, this.#fallback];
+    if (this.#preferred !== this.#WebSocket) kinds.reverse();
+    return kinds[this.#silent % 2];
   }
 
   async #hello(socket) {
@@ -845,6 +869,8 @@ export class ChatClient extends EventTarget {
     else if (type === "reset") this.#reset(event);
     else if (type === "welcome") {
       this.limits = event.limits;
+      this.#silent = 0;
+      this.#preferred = this.#socket.constructor;
       this.#emit("welcome", event);
     } else if (PASSED_ON.has(type)) this.#emit(type, event);
   }

@@ -751,3 +751,57 @@ test("a server that is too busy for a hello is asked again", async () => {
   assert.equal(harness.client.status.status, "waiting");
   harness.client.close();
 });
+
+test("where the server is not heard over WebSocket, the fallback takes turns with it", async () => {
+  const opened = [];
+  class Silent {
+    constructor() {
+      opened.push("websocket");
+      sockets.push(this);
+    }
+    close() {}
+  }
+  class Works {
+    sent = [];
+    constructor() {
+      opened.push("fallback");
+      sockets.push(this);
+    }
+    send(data) {
+      this.sent.push(JSON.parse(data));
+    }
+    close() {}
+  }
+  const sockets = [];
+  const clock = new FakeClock();
+  const backoff = new Backoff({ random: () => 0.5 });
+  const client = new ChatClient("ws://chat.example/ws", {
+    WebSocket: Silent,
+    fallback: Works,
+    clock,
+    backoff,
+  });
+  const connected = client.connect("Ada");
+  const fail = async () => {
+    sockets.at(-1).onclose({ code: 1006, reason: "" });
+    await settle();
+    await clock.advance(client.status.retryAt - clock.time);
+  };
+  await fail();
+  await fail();
+  assert.deepEqual(opened, ["websocket", "websocket", "fallback"]);
+  const tell = (event) => sockets.at(-1).onmessage({ data: JSON.stringify(event) });
+  tell({ type: "welcome", limits: {} });
+  sockets.at(-1).onopen({});
+  await settle();
+  const logs = { inbox: log([]), notifications: log([]) };
+  tell({ type: "ack", id: sockets.at(-1).sent[0].id, name: "Ada", rooms: [], ...logs });
+  await connected;
+  // What works is what a lost connection comes back with; else the other kind gets its turn.
+  await fail();
+  await fail();
+  await fail();
+  await fail();
+  assert.deepEqual(opened.slice(3), ["fallback", "fallback", "websocket", "fallback"]);
+  client.close();
+});
