@@ -20,6 +20,7 @@ import rfc6455
 from rfc6455 import Close, CloseCode, Request, Response
 
 from .http import HttpError, Pages, answer, answer_json, read_json
+from .protocol import Encoded
 
 __all__ = ["EventStream", "Fallback"]
 
@@ -76,7 +77,7 @@ class EventStream:
 
     # What the chat does with it
 
-    async def send(self, message: str) -> None:
+    async def send(self, message: Encoded) -> None:
         """Sends an event; waits while many wait to be taken.
 
         Raises:
@@ -87,7 +88,8 @@ class EventStream:
                 lambda: len(self._outbox) < MAX_WAITING or self.close_code is not None
             )
             self._check_open()
-            self._outbox.append(f"data: {message}\n\n".encode())
+            text = message if isinstance(message, str) else str(message.message)
+            self._outbox.append(f"data: {text}\n\n".encode())
             self._changed.notify_all()
 
     async def recv(self) -> str:

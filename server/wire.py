@@ -10,6 +10,8 @@ from typing import Protocol
 
 from rfc6455 import Message, Request
 
+from .protocol import Encoded
+
 __all__ = ["Wire"]
 
 
@@ -24,7 +26,7 @@ class Wire(Protocol):
     def close_code(self) -> int | None:
         """How it ended; None while it has not."""
 
-    async def send(self, message: str) -> None:
+    async def send(self, message: Encoded) -> None:
         """Sends an event; raises `rfc6455.ConnectionClosed` when it is over."""
 
     async def recv(self) -> Message:

@@ -23,7 +23,6 @@ import yaml
 import rfc6455
 from server.app import App
 from server.config import Config, load
-from server.metrics import Metrics
 from tests.helpers import ROOT, async_test
 from tests.programs import free_port
 
@@ -257,6 +256,9 @@ async def test_the_chat_behind_a_proxy(name: str, tmp_path: Path) -> None:
             for path, status in [("/", 200), ("/readyz", 200), ("/metrics", 404)]:
                 async with http.get(path, ssl=tls) as response:
                     assert response.status == status
+            # Events pass while they come, not when the answer ends.
+            async with http.get("/events", ssl=tls) as response:
+                assert await response.content.readline() == b"event: open\n"
             async with http.post(
                 "/login", ssl=tls, json={"name": "x", "password": "y"}
             ) as response:
@@ -264,7 +266,3 @@ async def test_the_chat_behind_a_proxy(name: str, tmp_path: Path) -> None:
     log = (tmp_path / "access.log").read_text("utf-8")
     assert "/ws" in log
     assert "secret" not in log
-
-
-def test_metrics_need_no_server() -> None:
-    assert Metrics({}).text().startswith(b"# HELP")
