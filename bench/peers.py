@@ -30,7 +30,7 @@ class Server:
         name: in options and tables.
         module: in bench.servers; ``c`` for bench/echo.c, ``node`` for Node's ws.
         packages: importable names that it needs.
-        loop: asyncio or uvloop, where that is a choice.
+        loop: asyncio or uvloop, where that is a choice; empty for threads.
         variant: one of the ways in which the module can serve.
         deflate: the libraries it can compress with, the one that it uses by itself first.
         broadcasts: whether it serves that workload.
@@ -58,7 +58,7 @@ class Server:
         if self.module == "node":
             script = str(ROOT / "bench" / "servers" / "node_ws.js")
             return ["node", script, str(port), workload, *(["deflate"] if deflate else [])]
-        options = ["--loop", self.loop]
+        options = ["--loop", self.loop] if self.loop else []
         if self.variant:
             options += ["--variant", self.variant]
         if deflate:
@@ -87,10 +87,12 @@ SERVERS: Final[tuple[Server, ...]] = (
     Server("rfc6455-listener", "rfc6455_listener", deflate=("zlib",), quick=True),
     Server("rfc6455-asyncio", "rfc6455_iterate", loop="asyncio", deflate=ALL_DEFLATE),
     Server("rfc6455-pure", "rfc6455_iterate", environment=PURE, deflate=("zlib",), quick=True),
+    Server("rfc6455-sync", "rfc6455_sync", loop="", broadcasts=False),
     Server("picows", "picows_callback", ("picows",), quick=True),
     Server("picows.websockets", "picows_websockets", ("picows",), deflate=("zlib",), quick=True),
     Server("websockets", "websockets_asyncio", ("websockets",), deflate=("zlib",), quick=True),
     Server("websockets-asyncio", "websockets_asyncio", ("websockets",), loop="asyncio"),
+    Server("websockets-sync", "websockets_sync", ("websockets",), loop="", broadcasts=False),
     Server("aiohttp", "aiohttp_web", ("aiohttp",), deflate=ALL_DEFLATE, quick=True),
     Server("uvicorn-websockets", "asgi", ("uvicorn", "websockets"), variant="websockets"),
     Server(
