@@ -23,6 +23,7 @@ enum { READ = 256 * 1024, SLICES = 64, SOURCES = 64 };
 
 int epoll;
 struct client *clients;
+uint64_t octets_received;
 static uint8_t buffer[MAX_HEADER + READ + 1];
 
 static void watch(struct client *c, int operation, uint32_t events)
@@ -281,6 +282,7 @@ unsigned receive(struct client *c)
     if (got <= 0)
         die("load: the server dropped connection %u: %s", c->number,
             got ? strerror(errno) : "end of stream");
+    octets_received += (uint64_t)got;
     uint8_t *end = buffer + MAX_HEADER + got;
     memcpy(data, c->stash, c->stashed);
     c->stashed = 0;

@@ -228,7 +228,7 @@ class Comparison:
                 }
                 found = in_rounds(runs, cell.rounds or self.options.rounds)
                 self.keep(cell.facts(), found)
-                print_rows(cell.title, found, references, unit)
+                print_rows(cell.title, found, references, unit, octets=cell.load.deflate)
 
     def keep(self, facts: dict[str, Any], found: Iterable[Row]) -> None:
         """Adds the rows of a cell to the results."""
@@ -248,17 +248,33 @@ class Comparison:
 LATENCIES: Final = (("p50 µs", ("latency_us", "p50")), ("p99 µs", ("latency_us", "p99")))
 
 
-def print_rows(title: str, found: Sequence[Row], references: Sequence[str], unit: str) -> None:
-    """Prints the table of one cell: all candidates, with their ratios to the references there."""
+def print_rows(
+    title: str,
+    found: Sequence[Row],
+    references: Sequence[str],
+    unit: str,
+    *,
+    octets: bool = False,
+) -> None:
+    """Prints the table of one cell: all candidates, with their ratios to the references there.
+
+    Args:
+        title: above it.
+        found: the candidates.
+        references: names of those to compare with.
+        unit: what is counted.
+        octets: whether to tell the size that each message had on the wire.
+    """
     others = [row for row in found if row.name in references]
     latencies = [entry for entry in LATENCIES if found and found[0].median(*entry[1]) is not None]
-    columns = [unit, "k/s", *(f"× {row.name}" for row in others)]
+    columns = [unit, *["octets"] * octets, "k/s", *(f"× {row.name}" for row in others)]
     columns += ["cpu µs", *(f"× {row.name}" for row in others)]
     columns += [name for name, _ in latencies]
     columns += ["server", "generator"] if latencies else []
     lines = []
     for row in sorted(found, key=lambda row: row.median("rate") or 0, reverse=True):
-        line = [row.name, f"{(row.median('rate') or 0) / 1000:.1f}"]
+        line = [row.name, *[f"{row.median('octets') or 0:.0f}"] * octets]
+        line += [f"{(row.median('rate') or 0) / 1000:.1f}"]
         line += [f"{ratio(row.samples, other.samples):.2f}" for other in others]
         line += [f"{row.median('cpu_us') or 0:.2f}"]
         line += [f"{ratio(row.samples, other.samples, 'cpu_us'):.2f}" for other in others]

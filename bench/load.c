@@ -281,10 +281,11 @@ static void measure(void)
     memset(histogram, 0, sizeof histogram);
     worst = 0;
     uint64_t start = nanoseconds(CLOCK_MONOTONIC), before = answered;
-    uint64_t server = server_cpu(), own = own_cpu();
+    uint64_t server = server_cpu(), own = own_cpu(), octets = octets_received;
     run_until(start + (uint64_t)(options.seconds * 1e9));
     server = server_cpu() - server;
     own = own_cpu() - own;
+    octets = octets_received - octets;
     double elapsed = (double)(nanoseconds(CLOCK_MONOTONIC) - start) / 1e9;
     uint64_t done = answered - before;
     double p50 = percentile(.5), p90 = percentile(.9), p99 = percentile(.99);
@@ -293,11 +294,11 @@ static void measure(void)
     drain("after the measurement");
     printf("{\"mode\": \"%s\", \"connections\": %u, \"in_flight\": %u, \"count\": %llu, "
            "\"seconds\": %.6f, \"rate\": %.1f, \"cpu_us\": %.4f, "
-           "\"server_load\": %.3f, \"generator_load\": %.3f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, "
+           "\"octets\": %.1f, \"server_load\": %.3f, \"generator_load\": %.3f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, "
            "\"p99\": %.1f, \"p99.9\": %.1f, \"max\": %.1f}}\n",
            options.mode, options.connections, options.in_flight, (unsigned long long)done, elapsed,
            (double)done / elapsed, done ? (double)server / 1000 / (double)done : 0,
-           (double)server / 1e9 / elapsed, (double)own / 1e9 / elapsed, p50, p90, p99, p999, most);
+           done ? (double)octets / (double)done : 0, (double)server / 1e9 / elapsed, (double)own / 1e9 / elapsed, p50, p90, p99, p999, most);
 }
 
 /* Holds connections: reads how many there shall be, opens them, says so, until stdin ends. */

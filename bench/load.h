@@ -74,5 +74,6 @@ void send_close(struct client *);
 bool receive_close(struct client *); /* whether the server has closed */
 extern int epoll;
 extern struct client *clients;
+extern uint64_t octets_received; /* on open connections */
 
 #endif

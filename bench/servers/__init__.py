@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("port", type=int)
     parser.add_argument("workload", choices=["echo", "broadcast", "handshakes"])
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
-    parser.add_argument("--deflate", choices=["zlib", "isal", "zlib-ng"])
+    parser.add_argument("--deflate", metavar="LIBRARY[:LEVEL]", help="zlib, isal or zlib-ng")
     parser.add_argument("--variant", default="")
     raise_file_limit()
     return parser.parse_args()

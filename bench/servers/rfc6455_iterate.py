@@ -1,11 +1,14 @@
 """Ours, as the README shows it: ``async for``, and ``send``."""
 
 import argparse
-from typing import Any
+import importlib
+from typing import Final
 
 import rfc6455
 
 from . import run, serve_forever
+
+LIBRARIES: Final = {"zlib": "zlib", "isal": "isal.isal_zlib", "zlib-ng": "zlib_ng.zlib_ng"}
 
 everybody: set[rfc6455.WebSocket] = set()
 
@@ -27,17 +30,12 @@ async def publish(websocket: rfc6455.WebSocket) -> None:
 
 
 def extensions(deflate: str | None) -> list[rfc6455.ExtensionFactory]:
-    """Returns permessage-deflate with one of its libraries, or nothing."""
+    """Returns permessage-deflate with a library and perhaps a level, or nothing."""
     if deflate is None:
         return []
-    library: Any
-    if deflate == "isal":
-        from isal import isal_zlib as library
-    elif deflate == "zlib-ng":
-        from zlib_ng import zlib_ng as library
-    else:
-        import zlib as library
-    return [rfc6455.PermessageDeflate(library=library)]
+    name, _, level = deflate.partition(":")
+    library = importlib.import_module(LIBRARIES[name])
+    return [rfc6455.PermessageDeflate(library=library, level=int(level) if level else None)]
 
 
 async def main(options: argparse.Namespace) -> None:
