@@ -345,6 +345,10 @@ async def _session(
     websocket = await connecting
     try:
         exit_status: int = await talk(websocket, options, reporter.say)
+    except asyncio.CancelledError:
+        # Ctrl-C: the server is told. A second one does not wait for it.
+        await websocket.close()
+        raise
     finally:
         # However the conversation ended, TCP has ended too when we are gone.
         if websocket.close_code is None:

@@ -122,16 +122,16 @@ class Terminal:
         command = COMMAND if program is None else (sys.executable, "-c", program)
         self._ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (30, 100))
+        # A leader of a session that opens a terminal owns it: Ctrl-C is for it, and it alone.
+        opening = 'exec "$@" <"$0" >"$0" 2>&1'
         self._process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            ["sh", "-c", opening, os.ttyname(theirs), *command, *arguments],
             start_new_session=True,
             # Nobody here answers questions about the cursor.
             env=environment(PROMPT_TOOLKIT_NO_CPR="1", **changes),
         )
-        os.close(theirs)
+        # Until it has opened its side, ours must not see an end.
+        self._theirs: int | None = theirs
         self.seen = ""
 
     def __enter__(self) -> Self:
@@ -141,6 +141,7 @@ class Terminal:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._let_go()
         os.close(self._ours)
 
     def type(self, text: str) -> None:
@@ -165,9 +166,15 @@ class Terminal:
 
     def end(self) -> int:
         """Reads to the end, and returns the exit status."""
+        self._let_go()
         while piece := self._read():
             self.seen += piece
         return self._process.wait(40)
+
+    def _let_go(self) -> None:
+        if self._theirs is not None:
+            os.close(self._theirs)
+            self._theirs = None
 
     def _read(self) -> str:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import rfc6455
+from rfc6455 import WebSocket
 from tests.cli.support import ROOT, Terminal, echo_server, running
+from tests.helpers import async_test
+from tests.transports.support import uri
 
 WITHOUT_PROMPT_TOOLKIT = """\
 import sys
@@ -163,6 +168,34 @@ def test_without_prompt_toolkit_lines_are_those_of_the_terminal(server: str) -> 
         terminal.type("\x04")
         terminal.expect("closed with 1000")
         assert terminal.end() == 0
+
+
+@pytest.mark.parametrize("program", [None, WITHOUT_PROMPT_TOOLKIT], ids=["prompt", "plain"])
+def test_ctrl_c_closes_in_good_order(program: str | None) -> None:
+    closed: list[int | None] = []
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.send("ready")
+        await websocket.wait_closed()
+        closed.append(websocket.close_code)
+
+    @async_test
+    async def scenario() -> None:
+        async with rfc6455.serve(handler, "127.0.0.1", 0) as server:
+
+            def person() -> int:
+                with Terminal(uri(server), NO_COLOR="1", program=program) as terminal:
+                    if program is None:
+                        terminal.expect_above("< ready")
+                    else:
+                        terminal.expect("< ready")
+                    terminal.type("\x03")
+                    return terminal.end()
+
+            assert await asyncio.to_thread(person) == (0 if program is None else 130)
+
+    scenario()
+    assert closed == [1000]
 
 
 def test_prompt_toolkit_is_not_imported_without_a_terminal(server: str) -> None:
