@@ -100,6 +100,18 @@ def test_decode_header_refuses_the_wrong_direction(wire: str, masked: bool, reas
     assert caught.value.section == "5.1"
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_decode_has_the_rules_of_decode_header(masked: bool) -> None:
+    frame = Frame(Opcode.TEXT, b"Hello", rsv=0x20)
+    key = b"\x37\xfa\x21\x3d" if masked else None
+    data = encode(frame.opcode, frame.payload, rsv=frame.rsv, masking_key=key)
+    assert decode(data, masked=masked, allowed_rsv=0x20) == (frame, len(data))
+    with pytest.raises(ProtocolError, match="masked"):
+        decode(data, masked=not masked, allowed_rsv=0x20)
+    with pytest.raises(ProtocolError, match="reserved bit"):
+        decode(data, masked=masked, allowed_rsv=0x40)
+
+
 def test_decode_header_allows_the_bits_of_extensions_only() -> None:
     header = decode_header(b"\xc1\x00", allowed_rsv=0x40)
     assert header is not None

@@ -220,6 +220,19 @@ def test_extensions_undo_their_work_in_reverse_order() -> None:
     assert one.calls == [(b"b", False, 10), (b"c", False, 9), (b"d", True, 8)]
 
 
+@pytest.mark.parametrize(("length", "passes"), [(1932, True), (1933, False)])
+def test_marked_message_may_be_an_eighth_and_a_little_longer_on_the_wire(
+    length: int, passes: bool
+) -> None:
+    messages = assembler(Rotate(0x40, 1), max_size=800)
+    header = FrameHeader(False, 0x40, BINARY, None, length, 4)
+    if passes:
+        messages.start_frame(header)
+    else:
+        with fault(1009, ""):
+            messages.start_frame(header)
+
+
 def test_only_marked_messages_are_transformed() -> None:
     extension = Rotate(0x40, 1)
     messages = assembler(extension)
