@@ -73,7 +73,7 @@ class Headers:
         self._fields: list[tuple[bytes, bytes]] = []
         # By names in lower case; made when somebody asks.
         self._values: dict[bytes, list[bytes]] | None = None
-        for name, value in fields.items() if isinstance(fields, Headers) else fields:
+        for name, value in fields:
             self.add(name, value)
 
     @classmethod

@@ -19,7 +19,7 @@ from rfc6455.errors import HandshakeError
 from rfc6455.events import Fault
 from rfc6455.extensions import Extension, ExtensionFactory, Parameters
 from rfc6455.handshake import ClientHandshake, ServerHandshake, accept_key
-from rfc6455.headers import parse_extensions, parse_tokens
+from rfc6455.headers import basic_credentials, parse_extensions, parse_tokens
 from rfc6455.uri import parse_uri
 from tests.helpers import NONCE, head, opening
 from tests.negotiation import judge_answer
@@ -140,6 +140,16 @@ def test_header_field_that_cannot_be_sent(name: str, value: str, words: str) -> 
 def test_header_field_that_cannot_be_encoded(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=r"^header field cannot be encoded: '(ascii|latin-1)' "):
         Headers([(name, value)])
+
+
+def test_credentials_that_cannot_be_encoded() -> None:
+    with pytest.raises(UsageError, match=exactly("Basic credentials cannot be encoded")):
+        basic_credentials("user", "\ud800")
+
+
+def test_field_that_is_missing() -> None:
+    with pytest.raises(KeyError, match=exactly("'Missing'")):
+        Headers()["Missing"]
 
 
 # The opening handshake, on a server
