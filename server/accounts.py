@@ -79,6 +79,12 @@ class Accounts:
         self._database.close()
 
     @property
+    def changes(self) -> tuple[int, int]:
+        """Something that is another once anything has changed, whichever process has done it."""
+        (version,) = self._database.execute("PRAGMA data_version").fetchone()
+        return int(version), self._database.total_changes
+
+    @property
     def secret(self) -> str:
         """The secret for tokens of these users: made once, then always the same."""
         fresh = secrets.token_urlsafe(48)
@@ -181,7 +187,7 @@ class Accounts:
             "SELECT 1 FROM ended_logins WHERE session = ?", (identity.session,)
         ):
             return True
-        key = names.name_key(identity.name)
+        key = identity.key
         return bool(
             self._one(
                 "SELECT 1 FROM locked_out WHERE key = ? AND before >= ?", (key, identity.issued)

@@ -347,9 +347,12 @@ class App:
         finally:
             self._sessions.discard(session)
             self._gate.leave(visitor)
-            self._metrics.closed.count(str(websocket.close_code))
-            logger.debug("closed with %s", websocket.close_code)
-            is_goodbye = websocket.close_code in GOODBYE and not session.is_too_slow
+            # While it is open here, it ends with our own fault, or because it was too slow.
+            code = websocket.close_code or CloseCode.INTERNAL_ERROR
+            code = TOO_SLOW if session.is_too_slow else code
+            self._metrics.closed.count(str(int(code)))
+            logger.debug("closed with %d", code)
+            is_goodbye = code in GOODBYE
             await self._chat.leave(session, is_goodbye=is_goodbye)
         if session.is_too_slow:
             logger.info("%s reads too slowly", ascii(session.name))

@@ -226,7 +226,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m server",
         description="A chat server. Open its address in a browser.",
-        epilog="Each option can also come from the environment: --max-rooms from"
+        epilog="`rfc6455-chat user` adds and changes users."
+        " Each option can also come from the environment: --max-rooms from"
         f" {PREFIX}MAX_ROOMS, and so on (several origins separated by spaces); or from a TOML file,"
         " there as max_rooms. Flags go before the environment, and that before the file.",
         argument_default=argparse.SUPPRESS,

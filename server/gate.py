@@ -97,6 +97,7 @@ class Gate:
         self._now = now
         self._ids = itertools.count(1)
         self._visitors: set[Visitor] = set()
+        self._changes = self.authority.accounts.changes
 
     def __len__(self) -> int:
         return len(self._visitors)
@@ -174,7 +175,7 @@ class Gate:
             raise CommandError("unauthenticated", "this server asks for a token")
         else:
             identity = self.authority.guest(name)
-        if name and names.name_key(name) != names.name_key(identity.name):
+        if name and names.name_key(name) != identity.key:
             raise CommandError("invalid_name", "the token is for another name")
         return identity
 
@@ -216,12 +217,11 @@ class Gate:
         Raises:
             CommandError: ``rate_limited``, with ``retry_after``.
         """
-        user = visitor.identity.name if visitor.identity else ""
         held = self._limiter.pay(
             cost,
             self._now() if self._now else asyncio.get_running_loop().time(),
             connection=visitor.id,
-            user=names.name_key(user),
+            user=visitor.identity.key if visitor.identity else "",
             address=visitor.address,
         )
         if held is None:
@@ -249,8 +249,15 @@ class Gate:
 
     def sweep(self) -> None:
         """Puts out those whose token has expired or is revoked; to be called every few seconds."""
+        now = self.authority.clock()
+        # To ask about each of thousands would hold everybody up, and mostly nothing has changed.
+        changes = self.authority.accounts.changes
+        is_news, self._changes = changes != self._changes, changes
         for visitor in tuple(self._visitors):
-            if visitor.identity is not None and not self.authority.holds(visitor.identity):
+            identity = visitor.identity
+            if identity is None or identity.expires is None:
+                continue
+            if identity.expires <= now or (is_news and not self.authority.holds(identity)):
                 self.dismiss(visitor, UNAUTHENTICATED, "the token has ended")
 
     def dismiss_user(self, name: str, code: int, reason: str) -> int:
@@ -259,7 +266,7 @@ class Gate:
         found = [
             visitor
             for visitor in self._visitors
-            if visitor.identity is not None and names.name_key(visitor.identity.name) == key
+            if visitor.identity is not None and visitor.identity.key == key
         ]
         for visitor in found:
             self.dismiss(visitor, code, reason)
@@ -289,5 +296,5 @@ class Gate:
 
     def _check_same(self, visitor: Visitor, identity: Identity) -> None:
         known = visitor.identity
-        if known is not None and names.name_key(known.name) != names.name_key(identity.name):
+        if known is not None and known.key != identity.key:
             raise CommandError("unauthenticated", "the token is for somebody else")

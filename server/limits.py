@@ -67,14 +67,17 @@ class Buckets:
         """Pays, with a debt where it is more than there is."""
         if not self.rate.per_second:
             return
-        self._buckets[key] = (self._left(key, now) - cost, now)
-        self._buckets.move_to_end(key)
+        buckets = self._buckets
+        buckets[key] = (self._left(key, now) - cost, now)
+        buckets.move_to_end(key)
         # At most one comes with each call, and up to two go: the table cannot grow for ever.
         for _ in range(2):
-            oldest = next(iter(self._buckets))
-            if self._left(oldest, now) < self.rate.burst and len(self._buckets) <= self._size:
+            oldest = next(iter(buckets))
+            if oldest == key or (
+                self._left(oldest, now) < self.rate.burst and len(buckets) <= self._size
+            ):
                 break
-            del self._buckets[oldest]
+            del buckets[oldest]
 
     def _left(self, key: str, now: float) -> float:
         left, counted = self._buckets.get(key, (self.rate.burst, now))
@@ -91,31 +94,43 @@ class Limiter:
     """
 
     def __init__(self, *, connection: Rate, user: Rate, address: Rate) -> None:
-        self._tables = {
-            "connection": Buckets(connection),
-            "user": Buckets(user),
-            "address": Buckets(address),
-        }
+        self._connections = Buckets(connection)
+        self._users = Buckets(user)
+        self._addresses = Buckets(address)
 
-    def pay(self, cost: float, now: float, **keys: str) -> tuple[str, float] | None:
-        """Pays from several buckets.
+    def pay(
+        self, cost: float, now: float, *, connection: str, user: str, address: str
+    ) -> tuple[str, float] | None:
+        """Pays from several buckets; one without a key need not pay.
 
         Args:
             cost: the price.
             now: the time, in seconds of a monotonic clock.
-            keys: the ``connection``, the ``user``, the ``address``: those that are known.
+            connection: which one it is.
+            user: who does it.
+            address: where it comes from.
 
         Returns:
             None; or whose limit it is that holds, and for how many seconds. Nothing is paid then.
         """
-        waits = {
-            scope: self._tables[scope].wait(key, cost, now) for scope, key in keys.items() if key
-        }
-        scope = max(waits, key=waits.__getitem__, default="")
-        if scope and waits[scope] > 0:
-            return scope, waits[scope]
-        for scope in waits:
-            self._tables[scope].spend(keys[scope], cost, now)
+        paying = [
+            (scope, buckets, key)
+            for scope, buckets, key in (
+                ("connection", self._connections, connection),
+                ("user", self._users, user),
+                ("address", self._addresses, address),
+            )
+            if key and buckets.rate.per_second
+        ]
+        longest, whose = 0.0, ""
+        for scope, buckets, key in paying:
+            seconds = buckets.wait(key, cost, now)
+            if seconds > longest:
+                longest, whose = seconds, scope
+        if whose:
+            return whose, longest
+        for _, buckets, key in paying:
+            buckets.spend(key, cost, now)
         return None
 
 

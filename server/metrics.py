@@ -76,14 +76,15 @@ class _Bounded:
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._known: set[str] = set()
+        self._known: dict[str, Counter] = {}
 
     def count(self, value: str) -> None:
-        if value not in self._known:
+        counter = self._known.get(value)
+        if counter is None:
             if len(self._known) >= MAX_CODES:
                 value = "other"
-            self._known.add(value)
-        self._counter.labels(value).inc()
+            counter = self._known[value] = self._counter.labels(value)
+        counter.inc()
 
 
 class _Gauges(Collector):

@@ -14,7 +14,7 @@ import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -85,6 +85,7 @@ class Identity:
         issued: since when it holds, in Unix time.
         session: which login it comes from; empty where nobody logged in.
         login: when this server was given a password for it, in Unix time; 0 where it was not.
+        key: what all names have in common that count as the same as this one.
     """
 
     name: str
@@ -93,6 +94,10 @@ class Identity:
     issued: float = 0.0
     session: str = ""
     login: float = 0.0
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", names.name_key(self.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,3 +137,15 @@ def test_a_file_is_for_its_owner_and_lasts(tmp_path: Path) -> None:
     with Accounts(str(path)) as second:
         assert second.all() == [User("Ann", Role.USER)]
         assert second.secret == secret
+
+
+def test_another_process_is_noticed(tmp_path: Path) -> None:
+    path = str(tmp_path / "users.db")
+    with Accounts(path) as running, Accounts(path) as command:
+        before = running.changes
+        assert running.changes == before
+        command.add("Ann", PASSWORD)
+        after = running.changes
+        assert after != before
+        running.lock_out("Ann")
+        assert running.changes not in (before, after)
