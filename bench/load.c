@@ -236,7 +236,7 @@ static uint64_t server_cpu(void)
 
 static uint64_t own_cpu(void) { return nanoseconds(CLOCK_PROCESS_CPUTIME_ID); }
 
-/* Runs until the given moment: one message each `interval_us`, or one as soon as another is back. */
+/* Runs until the given moment: one message each `interval_us`, or one for each that is back. */
 static void run_until(uint64_t end)
 {
     uint64_t next = nanoseconds(CLOCK_MONOTONIC);
@@ -292,13 +292,15 @@ static void measure(void)
     double p999 = percentile(.999), most = (double)worst / 1000;
     stopping = true;
     drain("after the measurement");
+    double each = done ? 1 / (double)done : 0, busy = 1 / 1e9 / elapsed;
     printf("{\"mode\": \"%s\", \"connections\": %u, \"in_flight\": %u, \"count\": %llu, "
-           "\"seconds\": %.6f, \"rate\": %.1f, \"cpu_us\": %.4f, "
-           "\"octets\": %.1f, \"server_load\": %.3f, \"generator_load\": %.3f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, "
-           "\"p99\": %.1f, \"p99.9\": %.1f, \"max\": %.1f}}\n",
+           "\"seconds\": %.6f, \"rate\": %.1f, \"cpu_us\": %.4f, \"octets\": %.1f, "
+           "\"server_load\": %.3f, \"generator_load\": %.3f, "
+           "\"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p99.9\": %.1f, "
+           "\"max\": %.1f}}\n",
            options.mode, options.connections, options.in_flight, (unsigned long long)done, elapsed,
-           (double)done / elapsed, done ? (double)server / 1000 / (double)done : 0,
-           done ? (double)octets / (double)done : 0, (double)server / 1e9 / elapsed, (double)own / 1e9 / elapsed, p50, p90, p99, p999, most);
+           (double)done / elapsed, (double)server / 1000 * each, (double)octets * each,
+           (double)server * busy, (double)own * busy, p50, p90, p99, p999, most);
 }
 
 /* Holds connections: reads how many there shall be, opens them, says so, until stdin ends. */

@@ -33,7 +33,7 @@ void make_frames(bool binary, bool deflate, int window_bits, bool takeover);
 struct inflater;
 struct inflater *new_inflater(void);
 void free_inflater(struct inflater *);
-/* Compares a part of message `index`, or its end, with what was sent; dies if it is not the same. */
+/* Compares a part of message `index`, or its end, with what was sent; dies where they differ. */
 void check_part(struct inflater *, unsigned index, size_t *at, const uint8_t *data, size_t size,
                 bool compressed);
 void check_end(struct inflater *, unsigned index, size_t at, bool compressed);
