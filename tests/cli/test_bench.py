@@ -112,7 +112,7 @@ def test_echo_leaves_files_alone(tmp_path: Path) -> None:
 
 def test_echo_without_compression() -> None:
     with echo_server("--no-compression") as address:
-        done = command(address, "-v", stdin="a\n")
+        done = command(address, "-v", "-n", "1", stdin="a\n")
     assert "> Sec-WebSocket-Extensions" in done.err
     assert "< Sec-WebSocket-Extensions" not in done.err
 

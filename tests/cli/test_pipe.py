@@ -46,26 +46,31 @@ def server() -> Iterator[str]:
         ("one\n\ntwo\n", "one\n\ntwo\n"),
         ("Grüße 日本\n", "Grüße 日本\n"),
         ("crlf\r\n", "crlf\r\n"),
-        ("", ""),
     ],
 )
 def test_each_line_is_a_message_and_each_message_a_line(
     server: str, given: str, printed: str
 ) -> None:
-    assert command(server, stdin=given) == (0, printed, "")
+    count = str(printed.count("\n"))
+    assert command(server, "-n", count, stdin=given) == (0, printed, "")
+
+
+def test_the_end_of_the_input_ends_it(server: str) -> None:
+    assert command(server, stdin="") == (0, "", "")
+    assert command(server, "--wait", "0", stdin="") == (0, "", "")
 
 
 def test_more_lines_than_fit_anywhere_come_back_in_order(server: str) -> None:
     lines = "".join(f"{number}\n" for number in range(50_000))
-    assert command(server, stdin=lines) == (0, lines, "")
+    assert command(server, "-n", "50000", stdin=lines) == (0, lines, "")
 
 
 def test_null_bytes_divide_messages_of_several_lines(server: str) -> None:
-    assert command(server, "-0", stdin="a\nb\0c").out == "a\nb\0c\0"
+    assert command(server, "-0", "-n", "2", stdin="a\nb\0c").out == "a\nb\0c\0"
 
 
 def test_binary_messages_hold_any_bytes(server: str) -> None:
-    done = command(server, "--binary", "--json", stdin=b"\xff\x00\n")
+    done = command(server, "--binary", "--json", "-n", "1", stdin=b"\xff\x00\n")
     event = json.loads(done.out.splitlines()[0])
     assert base64.b64decode(event["base64"]) == b"\xff\x00"
     assert event["type"] == "binary"
@@ -86,7 +91,7 @@ def test_messages_may_be_arguments(server: str) -> None:
 
 
 def test_json_lines_tell_type_data_and_time(server: str) -> None:
-    done = command(server, "--json", stdin="one\n\x1b[2J\n")
+    done = command(server, "--json", "-n", "2", stdin="one\n\x1b[2J\n")
     first, second, last = map(json.loads, done.out.splitlines())
     assert (first["type"], first["data"]) == ("text", "one")
     assert second["data"] == "\x1b[2J"
@@ -152,20 +157,19 @@ async def test_replies_that_come_late_are_waited_for() -> None:
     async def handler(websocket: WebSocket) -> None:
         received = [message async for message in collect(websocket, 2)]
         await websocket.send(f"{len(received)} messages")
-        await websocket.wait_closed()
 
     async def collect(websocket: WebSocket, count: int) -> Any:
         for _ in range(count):
             yield await websocket.recv()
 
     async with rfc6455.serve(handler, "127.0.0.1", 0) as server:
-        done = await command_beside(uri(server), stdin="a\nb\n")
+        done = await command_beside(uri(server), "--wait", "inf", stdin="a\nb\n")
         assert done == (0, "2 messages\n", "")
 
 
 def test_timeout_ends_it(server: str) -> None:
     assert command(server, "--no-stdin", "--timeout", "0.1") == (124, "", "")
-    assert command(server, "-m", "a", "-n", "2", "--timeout", "0.5") == (124, "a\n", "")
+    assert command(server, "-m", "a", "-n", "2", "--timeout", "2") == (124, "a\n", "")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ async def test_a_refused_handshake_is_4() -> None:
         return Response.text("no\n", 403)
 
     async with rfc6455.serve(echo, "127.0.0.1", 0, process_request=refuse) as server:
-        done = await command_beside(uri(server), stdin="a\n")
+        done = await command_beside(uri(server), "-n", "1", stdin="a\n")
     assert done == (4, "", "rfc6455: server answered with HTTP status 403\n")
 
 
@@ -316,15 +320,19 @@ def test_wrong_usage_is_2(arguments: list[str], said: str) -> None:
 def test_tls_is_verified_unless_that_is_refused(certificate: Path) -> None:
     with echo_server("--cert", str(certificate)) as address:
         assert address.startswith("wss://127.0.0.1:")
-        refused = command(address, stdin="a\n")
+        refused = command(address, "-n", "1", stdin="a\n")
         assert refused.status == 3
         assert "CERTIFICATE_VERIFY_FAILED" in refused.err
-        assert command(address, "--cacert", str(certificate), stdin="a\n") == (0, "a\n", "")
-        assert command(address, "--insecure", stdin="a\n") == (0, "a\n", "")
+        assert command(address, "--cacert", str(certificate), "-n", "1", stdin="a\n") == (
+            0,
+            "a\n",
+            "",
+        )
+        assert command(address, "--insecure", "-n", "1", stdin="a\n") == (0, "a\n", "")
         named = [address, "--cacert", str(certificate), "--server-name"]
-        assert command(*named, "localhost", stdin="a\n") == (0, "a\n", "")
-        assert command(*named, "elsewhere.example", stdin="a\n").status == 3
-        timing = command(address, "-k", "--timing", stdin="a\n").err
+        assert command(*named, "localhost", "-n", "1", stdin="a\n") == (0, "a\n", "")
+        assert command(*named, "elsewhere.example", "-n", "1", stdin="a\n").status == 3
+        timing = command(address, "-k", "--timing", "-n", "1", stdin="a\n").err
         assert re.findall(r"^(.*?)  .* ms$", timing, re.MULTILINE) == [
             "TCP",
             "TLS",
@@ -340,7 +348,9 @@ def test_tls_is_verified_unless_that_is_refused(certificate: Path) -> None:
 async def test_an_http_proxy_leads_to_the_server_and_is_seen_on_the_way() -> None:
     async with http_proxy() as proxy, rfc6455.serve(echo, "127.0.0.1", 0) as server:
         address, through = uri(server), f"http://{proxy.address}"
-        done = await command_beside(address, "--proxy", through, "-v", "--trace", stdin="a\n")
+        done = await command_beside(
+            address, "--proxy", through, "-v", "--trace", "-n", "1", stdin="a\n"
+        )
         assert (done.status, done.out) == (0, "a\n")
         assert f"> CONNECT {address[5:-1]} HTTP/1.1\n" in done.err
         assert "> GET / HTTP/1.1\n" in done.err
@@ -348,7 +358,7 @@ async def test_an_http_proxy_leads_to_the_server_and_is_seen_on_the_way() -> Non
         assert len(proxy.asked) == 1
         environment = {"http_proxy": through, "no_proxy": ""}
         assert (
-            await command_beside(address, "--no-proxy", stdin="a\n", **environment)
+            await command_beside(address, "--no-proxy", "-n", "1", stdin="a\n", **environment)
         ).out == "a\n"
         assert len(proxy.asked) == 1
 
@@ -363,7 +373,7 @@ def test_a_proxy_that_is_not_there_is_3() -> None:
 def test_a_unix_socket_is_connected_to(tmp_path: Path) -> None:
     with echo_server("--unix", str(tmp_path / "socket")):
         options = ["--unix", str(tmp_path / "socket"), "-vv"]
-        done = command("ws://name/", *options, stdin="a\n")
+        done = command("ws://name/", *options, "-n", "1", stdin="a\n")
         assert (done.status, done.out) == (0, "a\n")
         assert "> Host: name\n" in done.err
         assert "< text, unmasked, 2 + 1 bytes\n" in done.err
@@ -396,7 +406,7 @@ def test_trace_inflates(server: str) -> None:
 
 def test_verbose_shows_the_handshake_but_no_secrets(server: str) -> None:
     options = ["-v", "-u", "me:secret", "-H", "Cookie: secret"]
-    done = command(server, *options, stdin="a\n")
+    done = command(server, *options, "-n", "1", stdin="a\n")
     assert "> GET / HTTP/1.1\n" in done.err
     assert "< HTTP/1.1 101 Switching Protocols\n" in done.err
     assert "> Authorization: (not shown)\n" in done.err
@@ -409,7 +419,7 @@ def test_verbose_shows_the_handshake_but_no_secrets(server: str) -> None:
 
 
 def test_more_verbose_shows_a_line_for_each_frame(server: str) -> None:
-    done = command(server, "-vv", stdin="a\n")
+    done = command(server, "-vv", "-n", "1", stdin="a\n")
     assert re.findall("^[<>] .*bytes$", done.err, re.MULTILINE) == [
         "> text, masked, 6 + 1 bytes",
         "< text, unmasked, 2 + 1 bytes",
@@ -420,12 +430,11 @@ def test_more_verbose_shows_a_line_for_each_frame(server: str) -> None:
 
 @async_test
 async def test_keepalive_can_be_set_and_switched_off() -> None:
-    async def script(peer: RawPeer, request: bytes) -> None:
-        peer.send(accepting(request))
-        await peer.rest()
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.wait_closed()
 
-    async with scripted_server(script) as address:
-        options = [address, "--no-stdin", "--timeout", "0.5", "-vv"]
+    async with rfc6455.serve(handler, "127.0.0.1", 0) as server:
+        options = [uri(server), "--no-stdin", "--timeout", "1", "-vv"]
         pinged = await command_beside(*options, "--ping-interval", "0.05")
         assert "> Ping, masked, 6 + 0 bytes\n" in pinged.err
         silent = await command_beside(*options, "--no-pings")
