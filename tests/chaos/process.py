@@ -71,6 +71,7 @@ class ChatProcess:
             *("--database", str(self._disk / "chat.db"), "--durability", self._durability),
             # The rates are somebody else's promise, and everybody here comes from one address.
             *("--connection-rate", "0", "--user-rate", "0", "--address-rate", "0"),
+            *("--max-connections-per-address", "0", "--max-connections", "15000"),
             *("--log-level", "error"),
             cwd=ROOT,
             env=os.environ | self._clock_environment(),
