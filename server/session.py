@@ -221,6 +221,8 @@ class Session:
 
     def _take_batch(self) -> Encoded:
         first = self._take()
+        if not self._outbox:
+            return first
         size = len(first)
         events = [_text(first)]
         while self._outbox and size + len(self._outbox[0][0]) <= MAX_BATCH_SIZE:
