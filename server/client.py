@@ -1,7 +1,7 @@
 """A client of the chat: one connection that comes back by itself, and loses nothing.
 
-What lives here: connecting, coming back and going on where it was, and the messages that wait to be
-confirmed. This file imports nothing of the server; the two share the protocol's page alone.
+What lives here: connecting, coming back, and going on in each log where it was. This file imports
+nothing of the server; the two share the protocol's page alone.
 
     async with ChatClient("ws://localhost:8765/ws", "Ann") as chat:
         await chat.join("lobby")
@@ -16,13 +16,13 @@ import asyncio
 import contextlib
 import json
 import logging
-import secrets
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 import rfc6455
+
+from .deliveries import ChatError, Deliveries, Delivery, Receiver
 
 __all__ = ["ChatClient", "ChatError", "Delivery", "Event"]
 
@@ -44,64 +44,8 @@ MAX_EVENTS: Final = 1024
 logger = logging.getLogger("rfc6455.chat.client")
 
 
-class ChatError(Exception):
-    """What was asked for cannot be done.
-
-    Attributes:
-        code: the protocol's, or ``connection_lost``, ``closed`` or ``queue_full``.
-        message: for people.
-        retry_after: seconds after which it may be asked for again, where that helps.
-    """
-
-    def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.retry_after = retry_after
-
-
 class _Retry(Exception):
     """The server does not want us now, and may do so later."""
-
-
-class Delivery:
-    """A message on its way. Awaiting it gives its offset in the log, or raises `ChatError`.
-
-    Attributes:
-        command: what is sent, the same each time.
-        is_done: whether it is known what became of it.
-    """
-
-    def __init__(self, command: Event) -> None:
-        self.command = command
-        self._future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        # Who does not wait for it need not hear of its failure.
-        self._future.add_done_callback(lambda future: future.cancelled() or future.exception())
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is known what became of it."""
-        return self._future.done()
-
-    def __await__(self) -> Generator[Any, None, int]:
-        return asyncio.shield(self._future).__await__()
-
-    def settle(self, outcome: int | ChatError) -> None:
-        """Tells what became of it."""
-        if self._future.done():
-            return
-        if isinstance(outcome, ChatError):
-            self._future.set_exception(outcome)
-        else:
-            self._future.set_result(outcome)
-
-
-@dataclass(slots=True)
-class _Queue:
-    """The messages to one receiver, of which one at a time is under way: their order stays."""
-
-    waiting: deque[Delivery] = field(default_factory=deque)
-    is_under_way: bool = False
 
 
 @dataclass(slots=True)
@@ -161,15 +105,13 @@ class ChatClient:
         self._uri = uri
         self._token = token
         self._delays = delays
-        self._max_queued = max_queued
+        self._deliveries = Deliveries(max_queued)
         self._is_listening = is_listening
         self._options = options or {}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_EVENTS)
         self._rooms: dict[str, _Log] = {}
         self._inbox = _Log()
         self._notifications = _Log()
-        self._queues: dict[tuple[str, str], _Queue] = {}
-        self._queued = 0
         self._last_id = 0
         self._handlers: dict[int, Handler] = {}
         self._commands: asyncio.Queue[Event] = asyncio.Queue()
@@ -365,8 +307,8 @@ class ChatClient:
         await self._take_log("notifications", self._notifications, answer["notifications"])
         for room, log in self._rooms.items():
             self._enter(room, log)
-        for target in self._queues:
-            self._transmit(target)
+        for receiver in self._deliveries.receivers:
+            self._transmit(receiver)
         if not self._entered.done():
             self._entered.set_result(None)
 
@@ -379,8 +321,7 @@ class ChatClient:
         self._timers.clear()
         for log in self._rooms.values():
             log.is_live = False
-        for queue in self._queues.values():
-            queue.is_under_way = False
+        self._deliveries.put_all_back()
         handlers, self._handlers = self._handlers, {}
         for handler in handlers.values():
             await handler(ChatError("connection_lost", "the connection was lost"))
@@ -394,9 +335,8 @@ class ChatClient:
         self._end(ChatError("closed", "the client was closed"))
 
     def _end(self, error: ChatError) -> None:
-        for queue in self._queues.values():
-            for delivery in queue.waiting:
-                delivery.settle(error)
+        for receiver in self._deliveries.receivers:
+            self._deliveries.fail(receiver, error)
         for log in self._rooms.values():
             if log.entered is not None and not log.entered.done():
                 log.entered.set_exception(error)
@@ -538,45 +478,38 @@ class ChatClient:
     async def _expel(self, room: str, log: _Log, error: ChatError) -> None:
         if log.entered is not None and not log.entered.done():
             log.entered.set_exception(error)
-        for delivery in self._queues.pop(("room", room), _Queue()).waiting:
-            self._queued -= 1
-            delivery.settle(error)
+        self._deliveries.fail(("room", room), error)
         await self._tell({"type": "expelled", "room": room, "code": error.code})
 
     # Deliveries
 
-    def _deliver(self, target: tuple[str, str], command: Event) -> Delivery:
-        if self._queued >= self._max_queued:
-            raise ChatError("queue_full", f"{self._queued} messages wait to be confirmed already")
-        delivery = Delivery({**command, "key": secrets.token_urlsafe(12)})
-        self._queued += 1
-        self._queues.setdefault(target, _Queue()).waiting.append(delivery)
-        self._transmit(target)
+    def _deliver(self, receiver: Receiver, command: Event) -> Delivery:
+        delivery = self._deliveries.add(receiver, command)
+        self._transmit(receiver)
         return delivery
 
-    def _transmit(self, target: tuple[str, str]) -> None:
+    def _transmit(self, receiver: Receiver) -> None:
         """Sends the next message to a receiver, if it can be sent and none is under way."""
-        kind, name = target
-        queue = self._queues.get(target)
-        if queue is None or not queue.waiting or queue.is_under_way or not self._is_online:
+        kind, name = receiver
+        is_ready = kind == "user" or (name in self._rooms and self._rooms[name].is_live)
+        if not self._is_online or not is_ready:
             return
-        if kind == "room" and not (name in self._rooms and self._rooms[name].is_live):
+        delivery = self._deliveries.begin(receiver)
+        if delivery is None:
             return
-        delivery = queue.waiting[0]
-        queue.is_under_way = True
 
         async def settle(outcome: Event | ChatError) -> None:
-            if isinstance(outcome, ChatError) and outcome.code == "connection_lost":
+            if not isinstance(outcome, ChatError):
+                self._deliveries.settle(receiver, outcome["offset"])
+            elif outcome.code == "connection_lost":
                 return
-            queue.is_under_way = False
-            if isinstance(outcome, ChatError) and outcome.code in RETRYABLE:
-                self._later(_delay(outcome), lambda: self._transmit(target))
+            elif outcome.code in RETRYABLE:
+                self._deliveries.put_back(receiver)
+                self._later(_delay(outcome), lambda: self._transmit(receiver))
                 return
-            if queue.waiting and queue.waiting[0] is delivery:
-                queue.waiting.popleft()
-                self._queued -= 1
-            delivery.settle(outcome if isinstance(outcome, ChatError) else outcome["offset"])
-            self._transmit(target)
+            else:
+                self._deliveries.settle(receiver, outcome)
+            self._transmit(receiver)
 
         self._post(delivery.command, settle)
 

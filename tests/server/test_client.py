@@ -132,7 +132,9 @@ async def test_nothing_is_lost_over_restarts_of_the_server(tmp_path: Path) -> No
                 break
         assert [e["offset"] for e in events if e["type"] == "message"] == [1, 2, 3, 4]
         entered = [e["recovered"] for e in events if e["type"] == "entered"]
-        assert entered == [False, True, True, True]
+        # Bob may have come back once for two restarts.
+        assert entered[:2] == [False, True]
+        assert all(entered[1:])
         assert ann.user == user
 
 
