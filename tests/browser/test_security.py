@@ -129,15 +129,19 @@ window.WebSocket = class {
     if (type === "hello") {
       const rooms = hostile.map((room) => ({ room, members: 1 }));
       this.reply({ type: "welcome", server: hostile[0], version: hostile[1], limits: {} });
-      this.reply({ type: "ack", id, name: hostile[0], rooms });
+      const log = { epoch: "e", offset: 0, head: 0, recovered: false, more: false, history: [] };
+      this.reply({ type: "ack", id, name: hostile[0], rooms, inbox: log, notifications: log });
     } else if (type === "join") {
       const history = hostile.map((text, index) => (
         { type: "message", room, offset: index + 1, from: hostile.at(-index), text, time }));
-      this.reply({ type: "ack", id, room, members: hostile, history });
-      for (const user of hostile) {
+      const log = { epoch: "e", offset: history.length, recovered: false, more: false, history };
+      const topic = hostile[0];
+      this.reply({ type: "ack", id, room, members: hostile, count: 10, topic, read: 0, ...log });
+      for (const [index, user] of hostile.entries()) {
         this.reply({ type: "typing", room, user, active: true });
         this.reply({ type: "left", room, user, count: 1 });
-        this.reply({ type: "private", from: user, to: hostile[0], text: user, time });
+        const place = { offset: index + 1, time };
+        this.reply({ type: "private", from: user, to: hostile[0], text: user, ...place });
         this.reply({ type: "error", id: null, code: user, message: user });
       }
       this.reply({ type: "typing", room, user: hostile[1], active: true });
