@@ -150,6 +150,9 @@ class Logs:
 
     def appended(self, log: str, entry: Entry) -> None:
         """Hands an entry on. See `Subscriber`."""
+        if log not in self._channels:
+            # Closed by what another subscriber made of the same news.
+            return
         channel, _ = self._channels[log]
         place = channel.place(entry)
         if place is Place.NEXT:
@@ -159,6 +162,8 @@ class Logs:
 
     def signalled(self, log: str, data: bytes) -> None:
         """Hands on what is in no log. See `Subscriber`."""
+        if log not in self._channels:
+            return
         channel, _ = self._channels[log]
         signal = _signal_decoder.decode(data)
         channel.deliver(PreparedMessage(signal.event), key=signal.key, but=signal.but)

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import logging
 import queue
 import sqlite3
 import threading
@@ -49,6 +50,8 @@ MAX_WAITING: Final = 10_000
 """Calls that may wait for a thread."""
 T = TypeVar("T")
 
+logger = logging.getLogger("rfc6455.chat")
+
 FAULTS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_BUSY: "the database is locked by another program",
@@ -80,7 +83,11 @@ class _Call(Generic[T]):
                 self.future.set_exception(outcome)
             return
         if self.done is not None:
-            self.done(outcome)
+            try:
+                self.done(outcome)
+            except Exception:
+                # It is committed, and whoever waits, for this or for another call, is to know.
+                logger.exception("what was appended could not be told")
         if not self.future.cancelled():
             self.future.set_result(outcome)
 
@@ -227,7 +234,7 @@ class EmbeddedEngine(Engine):
     @property
     def fault(self) -> str | None:
         """See `Engine.fault`."""
-        return self._writer.fault
+        return self._writer.fault or self._reader.fault
 
     async def start(self) -> None:
         """See `Engine.start`."""

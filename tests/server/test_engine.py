@@ -518,3 +518,18 @@ async def test_calls_do_not_pile_up_without_end(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(EngineError, match="keep up"):
         await engine.start()
     await engine._writer.close()
+
+
+@async_test
+async def test_a_subscriber_that_fails_keeps_nobody_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Faulty(Listener):
+        def appended(self, log: str, entry: Entry) -> None:
+            raise ValueError
+
+    async with running() as engine:
+        engine.subscribe("a", Faulty())
+        results = await asyncio.gather(*(append(engine, "a", text) for text in "123"))
+        assert [where.position.offset for (where,) in results] == [1, 2, 3]
+        assert len(caplog.records) == 3
