@@ -2,8 +2,10 @@
 
 In a checkout the chat is the folder ``server/``, started by ``python -m server``. An installed
 wheel must not put a package of so common a name into people's environments, so there the same
-folder is the package ``rfc6455_chat``. Where there is no compiler the native twin is left out, and
-``rfc6455.implementation`` says "python". This file knows nothing about dependencies or metadata.
+folder is the package ``rfc6455_chat``. The plugin for pytest is a package of its own as well,
+``pytest_rfc6455``, so that pytest can load it without the library. Where there is no compiler the
+native twin is left out, and ``rfc6455.implementation`` says "python". This file knows nothing about
+dependencies or metadata.
 """
 
 import os
@@ -25,8 +27,8 @@ native = [
 ]
 
 setup(
-    packages=[*find_packages(include=["rfc6455", "rfc6455.*"]), *chat],
-    package_dir={"rfc6455_chat": "server"},
+    packages=[*find_packages(include=["rfc6455", "rfc6455.*"]), *chat, "pytest_rfc6455"],
+    package_dir={"rfc6455_chat": "server", "pytest_rfc6455": "rfc6455/testing/pytest_plugin"},
     ext_modules=native,
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -81,7 +81,7 @@ def python(installed: Path, code: str) -> str:
 def test_top_level_names(wheel: Path) -> None:
     names = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     info = f"rfc6455-{rfc6455.__version__}.dist-info"
-    assert names == {"rfc6455", "rfc6455_chat", info}
+    assert names == {"rfc6455", "rfc6455_chat", "pytest_rfc6455", info}
 
 
 def test_every_module_and_data_file_is_in_it(wheel: Path) -> None:
@@ -95,6 +95,17 @@ def test_every_module_and_data_file_is_in_it(wheel: Path) -> None:
 def test_installed_modules_are_those_of_the_wheel(installed: Path) -> None:
     code = "import rfc6455, rfc6455_chat.app as chat; print(rfc6455.__file__, chat.__file__)"
     assert all(Path(path).is_relative_to(installed) for path in python(installed, code).split())
+
+
+def test_pytest_loads_the_plugin_without_the_library(installed: Path) -> None:
+    code = (
+        "import sys; from importlib.metadata import distribution;"
+        " (point,) = [e for e in distribution('rfc6455').entry_points if e.group == 'pytest11'];"
+        " print(point.load().__file__, 'rfc6455' in sys.modules)"
+    )
+    path, imported = python(installed, code).split()
+    assert Path(path).is_relative_to(installed)
+    assert imported == "False"
 
 
 def test_without_a_compiler_the_library_is_pure_python(tmp_path: Path) -> None:

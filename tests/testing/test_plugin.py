@@ -16,8 +16,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ALONE = ("-p", "no:asyncio")
 
 SILENT = """
+import sys
+
 def test_nothing():
-    pass
+    assert "pytest_rfc6455" in sys.modules
+    assert "rfc6455" not in sys.modules
 """
 
 WITH_FIXTURES = """
@@ -83,8 +86,10 @@ def installed(tmp_path: Path) -> Path:
     (info / "METADATA").write_text(metadata, "utf-8")
     ((name, target),) = PROJECT["entry-points"]["pytest11"].items()
     (info / "entry_points.txt").write_text(f"[pytest11]\n{name} = {target}\n", "utf-8")
-    record = "rfc6455/__init__.py,,\nrfc6455/testing/plugin.py,,\n"
+    record = "rfc6455/__init__.py,,\npytest_rfc6455/__init__.py,,\n"
     (info / "RECORD").write_text(record, "utf-8")
+    plugin = ROOT / "rfc6455" / "testing" / "pytest_plugin"
+    (tmp_path / "path" / "pytest_rfc6455").symlink_to(plugin, target_is_directory=True)
     return tmp_path
 
 

@@ -1,7 +1,9 @@
 """The pytest plugin: fixtures for tests of applications.
 
 What lives here: fixtures and one option. Installed with the package, it does nothing until a test
-asks for a fixture; it marks, collects and runs nothing, so that it goes with any other plugin.
+asks for a fixture; it marks, collects and runs nothing, so that it goes with any other plugin. An
+installed package has this folder as ``pytest_rfc6455`` too, by which pytest loads it: so the start
+of every pytest does not wait for the import of `rfc6455`, which fixtures do.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pytest
 
 if TYPE_CHECKING:
-    from .network import Faults, Network
+    from rfc6455.testing.network import Faults, Network
 
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ def rfc6455_network(request: pytest.FixtureRequest) -> NetworkFactory:
     What is left to chance depends on the test's name, and so is the same in each run, unless
     ``--rfc6455-seed`` says otherwise. A test that fails tells the seed.
     """
-    from .network import FAULTLESS, Network
+    from rfc6455.testing.network import FAULTLESS, Network
 
     seed = request.config.getoption("--rfc6455-seed")
     if seed is None:
@@ -61,6 +63,6 @@ def rfc6455_network(request: pytest.FixtureRequest) -> NetworkFactory:
 @pytest.fixture
 def rfc6455_run() -> Callable[[Coroutine[Any, Any, T]], T]:
     """Runs a coroutine with virtual time, and proves that it leaves nothing behind."""
-    from .clock import run
+    from rfc6455.testing.clock import run
 
     return run
