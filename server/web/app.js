@@ -23,6 +23,8 @@ const TYPING_PAUSE = 5_000;
 /** Somebody's typing that is not told again ends by itself. */
 const TYPING_EXPIRES = 10_000;
 const TOAST_LASTS = 8_000;
+/** Distance from the beginning, in pixels, within which earlier messages are fetched. */
+const NEAR_BEGINNING = 300;
 /** Distance from the end, in pixels, within which the newest message stays in view. */
 const NEAR_END = 48;
 
@@ -181,6 +183,9 @@ class Conversation {
     /** Items of our messages that the room has not shown us yet; they stand at the end. */
     this.pending = new Map();
     this.unreadDivider = null;
+    /** The offset of a room's earliest message here; 1 when there is nothing before. */
+    this.first = 1;
+    this.fetching = false;
     /** Items of a room's messages by their offsets, for what is changed later. */
     this.items = new Map();
     this.list = element("ol", "messages");
@@ -277,9 +282,15 @@ function insert(target, item) {
   const [firstPending = null] = target.pending.values();
   target.list.insertBefore(item, firstPending);
   if (firstPending) regroup(firstPending);
-  while (target.list.childElementCount > MAX_ITEMS) target.list.firstElementChild.remove();
-  // Offsets come in order, and so do the items of a map.
-  while (target.items.size > MAX_ITEMS) target.items.delete(target.items.keys().next().value);
+  // Who reads back keeps what is there.
+  while (target.pinned && target.list.childElementCount > MAX_ITEMS) {
+    const offset = written.get(target.list.firstElementChild)?.offset;
+    if (offset !== undefined) {
+      target.first = offset + 1;
+      target.items.delete(offset);
+    }
+    target.list.firstElementChild.remove();
+  }
 }
 
 /** Messages that follow each other closely stand under one heading. */
@@ -313,9 +324,52 @@ function dividerItem(text, className = "") {
   return item;
 }
 
+/** The item of a message from a log. */
+function loggedItem(target, { from, text, time, offset, edited = false, deleted = false }) {
+  const item = messageItem(from, text, new Date(time));
+  written.get(item).offset = offset;
+  if (edited || deleted) changeText(item, deleted ? null : text);
+  target.items.set(offset, item);
+  return item;
+}
+
+/** Messages from before those that are here; what is in view stays where it is. */
+async function fetchEarlier(target) {
+  const { client } = chat;
+  target.fetching = true;
+  let page;
+  try {
+    page = await client.history(target.name, target.first);
+  } catch {
+    return;
+  } finally {
+    target.fetching = false;
+  }
+  if (chat.client !== client || !chat.conversations.has(target.key)) return;
+  target.first = page.more ? page.history[0].offset : 1;
+  const scroller = $("scroller");
+  const fromEnd = scroller.scrollHeight - scroller.scrollTop;
+  const oldest = target.list.firstElementChild;
+  let day = "";
+  for (const message of page.history.filter(({ type }) => type === "message")) {
+    const at = new Date(message.time);
+    if (day !== at.toDateString()) target.list.insertBefore(dividerItem(dayName(at)), oldest);
+    day = at.toDateString();
+    const item = loggedItem(target, message);
+    target.list.insertBefore(item, oldest);
+    regroup(item);
+  }
+  const follower = oldest?.nextElementSibling;
+  if (day && follower && day === written.get(follower)?.at.toDateString()) {
+    oldest.remove();
+    regroup(follower);
+  }
+  if (target === chat.active) scroller.scrollTop = scroller.scrollHeight - fromEnd;
+}
+
 /** A confirmed message, ours or somebody else's. */
 function addMessage(target, message, { live }) {
-  const { from, text, time, delivery, offset, edited = false, deleted = false } = message;
+  const { from, text, time, delivery } = message;
   const at = new Date(time);
   if (delivery) {
     target.pending.get(delivery)?.remove();
@@ -335,9 +389,7 @@ function addMessage(target, message, { live }) {
     }
     target.unread += 1;
   }
-  const item = messageItem(from, text, at);
-  if (edited || deleted) changeText(item, deleted ? null : text);
-  target.items.set(offset, item);
+  const item = loggedItem(target, message);
   insert(target, item);
   regroup(item);
   endTyping(target, from);
@@ -430,6 +482,10 @@ function onScroll() {
   if (!chat.active) return;
   chat.active.pinned = scrollHeight - scrollTop - clientHeight < NEAR_END;
   if (chat.active.pinned) $("to-newest").hidden = true;
+  const { kind, first, fetching } = chat.active;
+  if (scrollTop < NEAR_BEGINNING && kind === "room" && first > 1 && !fetching) {
+    fetchEarlier(chat.active);
+  }
 }
 
 // -- Rendering --------------------------------------------------------------------------------
@@ -683,6 +739,7 @@ const handlers = {
     if (again && !complete && !target.empty) {
       insert(target, dividerItem("Messages may be missing here"));
     }
+    if (target.empty || !complete) target.first = messages[0]?.offset ?? 1;
     for (const message of messages) addMessage(target, message, { live: again });
     target.members = new Set(members);
     for (const timer of target.typists.values()) clearTimeout(timer);

@@ -235,6 +235,24 @@ def test_a_message_that_is_too_long_stays_in_the_box(ada: ChatPage) -> None:
     assert ada.messages() == [*before, "x" * 4000]
 
 
+def test_scrolling_back_brings_what_was_said_earlier(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("old")
+    lines = [f"line {number}" for number in range(70)]
+    for line in lines:
+        ada.send(line)
+    ada.wait_delivered(lines[-1])
+    grace.open_entry("other-rooms", "old")
+    grace.wait_room("old")
+    grace.wait_message(lines[-1])
+    assert grace.messages() == lines[20:]
+    grace.find("#scroller").send_keys(Keys.HOME)
+    grace.wait(lambda: grace.messages() == lines, "the first line")
+    # What was in view is in view still, and no day is named twice.
+    assert grace.number("#scroller", "scrollTop") > 0
+    assert len(grace.texts(".messages:not([hidden]) .divider")) == 1
+
+
 def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> None:
     ada, grace = ada_and_grace
     ada.create_room("long")
