@@ -15,10 +15,21 @@ from typing import Any, Final
 
 from .errors import UsageError
 
-__all__ = ["remove_unix_socket", "systemd_sockets", "tcp_sockets", "unix_socket"]
+__all__ = ["checked_port", "remove_unix_socket", "systemd_sockets", "tcp_sockets", "unix_socket"]
 
 FIRST_PASSED: Final = 3
 """The first file descriptor that systemd passes (sd_listen_fds(3))."""
+
+
+def checked_port(port: int | None) -> int:
+    """Returns the port to listen on; 0, which None stands for, is any.
+
+    Raises:
+        UsageError: there is no such port. `socket.getaddrinfo` would take another one for it.
+    """
+    if port is not None and not 0 <= port <= 0xFFFF:
+        raise UsageError(f"no such port: {port}")
+    return port or 0
 
 
 def tcp_sockets(addresses: Iterable[Any], *, reuse_port: bool = False) -> list[socket.socket]:

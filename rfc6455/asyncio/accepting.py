@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Any, Final, Self
 
 from ..errors import UsageError
-from ..listening import remove_unix_socket, tcp_sockets, unix_socket
+from ..listening import checked_port, remove_unix_socket, tcp_sockets, unix_socket
 
 __all__ = ["Listening", "default_max_connections"]
 
@@ -98,7 +98,10 @@ class Listening:
         hosts = [self._host] if self._host is None or isinstance(self._host, str) else self._host
         found = [
             await loop.getaddrinfo(
-                host or None, self._port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                host or None,
+                checked_port(self._port),
+                type=socket.SOCK_STREAM,
+                flags=socket.AI_PASSIVE,
             )
             for host in hosts
         ]

@@ -96,7 +96,7 @@ def _add_messages(group: argparse._ArgumentGroup) -> None:
         type=seconds,
         metavar="SECONDS",
         help="after the end of the input, close when no message has come for this long "
-        "(1; with --count for ever); 'inf' leaves it to the server",
+        "(1; with --count or --no-stdin for ever); 'inf' leaves it to the server",
     )
     group.add_argument("--timeout", type=seconds, metavar="SECONDS", help="end after this time")
 

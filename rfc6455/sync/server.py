@@ -29,7 +29,7 @@ from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..farewell import Drained, ReconnectHint, farewells
 from ..http import Request
 from ..limits import Limits
-from ..listening import remove_unix_socket, tcp_sockets, unix_socket
+from ..listening import checked_port, remove_unix_socket, tcp_sockets, unix_socket
 from ..logs import LoggerLike, LogSampler
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
@@ -163,7 +163,10 @@ class Listening(NamedTuple):
         hosts = [self.host] if self.host is None or isinstance(self.host, str) else self.host
         found = [
             socket.getaddrinfo(
-                host or None, self.port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                host or None,
+                checked_port(self.port),
+                type=socket.SOCK_STREAM,
+                flags=socket.AI_PASSIVE,
             )
             for host in hosts
         ]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import rfc6455
-from rfc6455 import Request, Response, serve
+from rfc6455 import Request, Response, UsageError, serve
 from tests.helpers import ROOT
 
 from .support import REQUEST, RawPeer, close, dial, echo, on_each_loop
@@ -279,3 +279,9 @@ async def test_plain_http_is_served_on_a_path_too(tmp_path: Path) -> None:
     ):
         peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await peer.answer())[2] == b'{"address":""}\n'
+
+
+@on_each_loop
+async def test_a_port_that_does_not_exist_is_not_taken_for_another() -> None:
+    with pytest.raises(UsageError, match="no such port: 70000"):
+        await serve(echo, "127.0.0.1", 70000)

@@ -13,7 +13,13 @@ import pytest
 
 from rfc6455 import listening
 from rfc6455.errors import UsageError
-from rfc6455.listening import remove_unix_socket, systemd_sockets, tcp_sockets, unix_socket
+from rfc6455.listening import (
+    checked_port,
+    remove_unix_socket,
+    systemd_sockets,
+    tcp_sockets,
+    unix_socket,
+)
 from tests.helpers import run_python
 
 
@@ -271,3 +277,14 @@ def test_descriptors_are_looked_at_from_3_on(
     monkeypatch.setattr(listening, "FIRST_PASSED", 1 << 20)
     with pytest.raises(UsageError, match="no socket"):
         systemd_sockets()
+
+
+@pytest.mark.parametrize(("port", "asked"), [(None, 0), (0, 0), (1, 1), (65535, 65535)])
+def test_ports_are_taken_as_they_are(port: int | None, asked: int) -> None:
+    assert checked_port(port) == asked
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_a_port_that_does_not_exist_is_refused(port: int) -> None:
+    with pytest.raises(UsageError, match=f"no such port: {port}"):
+        checked_port(port)
