@@ -192,15 +192,15 @@ class Incoming(asyncio.Protocol):
             if not isinstance(arranged, Response):
                 route, arguments, offer = arranged
                 subprotocol = route.choose_subprotocol(request, offer.subprotocols)
-                accepted = Response(HTTPStatus.SWITCHING_PROTOCOLS)
+                headers = None
                 if hook is not None:
+                    accepted = Response(HTTPStatus.SWITCHING_PROTOCOLS)
                     accepted = await _result(hook(request, accepted)) or accepted
-                if accepted.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                    websocket = self._accept(
-                        request, (route, arguments), offer, subprotocol, accepted.headers
-                    )
-                    return websocket, route, arguments
-                return accepted
+                    if accepted.status != HTTPStatus.SWITCHING_PROTOCOLS:
+                        return accepted
+                    headers = accepted.headers
+                websocket = self._accept(request, (route, arguments), offer, subprotocol, headers)
+                return websocket, route, arguments
         except HandshakeError as error:
             self._server.log_failure(error, request.client_address, request)
             arranged = error_response(error)
@@ -235,14 +235,14 @@ class Incoming(asyncio.Protocol):
         chosen: tuple[Route, dict[str, Any]],
         offer: Offer,
         subprotocol: str | None,
-        headers: Headers,
+        headers: Headers | None,
     ) -> Endpoint:
         route, arguments = chosen
         listener = route.handler(**arguments) if _is_listener(route.handler) else None
         answer, extensions = self._handshake.accept(
             subprotocol=subprotocol,
             extensions=route.extensions or (),
-            headers=headers,
+            headers=headers or (),
             offer=offer,
         )
         core = Connection(

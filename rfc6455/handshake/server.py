@@ -229,23 +229,30 @@ class ServerHandshake:
         assert request is not None
         if offer is None:
             offer = validate(request)
-        more = Headers(headers)
-        for name in RESERVED if len(more) else ():
-            if name in more:
-                raise UsageError(f"{name} is ours to set")
-        fields = Headers()
+        more = None
+        if headers:
+            more = Headers(headers)
+            for name in RESERVED:
+                if name in more:
+                    raise UsageError(f"{name} is ours to set")
+        fields = b""
         if subprotocol is not None:
             # §4.2.2 step 4: "The value chosen MUST be derived from the client's handshake".
             if subprotocol not in offer.subprotocols:
                 raise UsageError(f"the client did not offer subprotocol {subprotocol!r}")
-            fields.add("Sec-WebSocket-Protocol", subprotocol)
+            fields = Headers([("Sec-WebSocket-Protocol", subprotocol)]).to_wire()
         answers, in_use = _negotiate(offer, extensions)
         if answers:
-            fields.add("Sec-WebSocket-Extensions", build_extensions(answers))
+            fields += Headers([("Sec-WebSocket-Extensions", build_extensions(answers))]).to_wire()
+        answer = b"%b%b\r\n%b%b\r\n" % (
+            SWITCHING,
+            accept_key(offer.key).encode(),
+            fields,
+            self._common(more),
+        )
         self._state = transition(self._state, Trigger.ACCEPT)
         request.headers.compact()
-        accepted = b"%b%b\r\n" % (SWITCHING, accept_key(offer.key).encode())
-        return accepted + fields.to_wire() + self._common(more) + b"\r\n", in_use
+        return answer, in_use
 
     @property
     def wants_content(self) -> bool:
@@ -290,10 +297,10 @@ class ServerHandshake:
         # content in the response."
         return head if self._is_head else head + response.body
 
-    def _common(self, headers: Headers) -> bytes:
+    def _common(self, headers: Headers | None) -> bytes:
         """Returns the fields, with those that every answer has."""
         now = time.time() // 1
-        if not len(headers):
+        if headers is None:
             return _common_fields(now, self._server_header)
         if "Date" not in headers:
             headers.add("Date", formatdate(now, usegmt=True))
