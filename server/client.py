@@ -36,6 +36,8 @@ UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 REFRESH_BEFORE: Final = 30.0
 """Seconds before the end of a token in which another is asked for."""
+MAX_HINT: Final = 60.0
+"""Seconds that a server may make us wait before we come back."""
 STEADY_AFTER: Final = 5.0
 """Seconds of being connected after which delays begin anew."""
 MAX_EVENTS: Final = 1024
@@ -226,6 +228,7 @@ class ChatClient:
         error: ChatError | None = None
         while error is None:
             since = loop.time()
+            hint: float | None = None
             try:
                 async with rfc6455.connect(self._uri, **self._options) as websocket:
                     await self._converse(websocket)
@@ -236,6 +239,7 @@ class ChatClient:
                 reason = str(refusal)
             except rfc6455.ConnectionClosed as closed:
                 reason = str(closed)
+                hint = closed.received.retry_after if closed.received else None
                 if closed.code == FORBIDDEN or (closed.code == UNAUTHENTICATED and not self._token):
                     error = ChatError("closed", reason)
             except (rfc6455.WebSocketError, OSError, EOFError) as failure:
@@ -248,7 +252,9 @@ class ChatClient:
                 logger.info("not connected: %s", reason)
                 if was_online and loop.time() - since >= STEADY_AFTER:
                     delays = self._delays()
-                await asyncio.sleep(next(delays))
+                delay = next(delays)
+                # A server that restarts gives each client a time of its own.
+                await asyncio.sleep(delay if hint is None else min(hint, MAX_HINT))
         self._end(error)
 
     async def _converse(self, websocket: rfc6455.WebSocket) -> None:

@@ -194,6 +194,8 @@ const systemClock = {
 
 /** The close code of a server that does not want us back. */
 const FORBIDDEN = 4403;
+/** Milliseconds that a server may make us wait before we come back. */
+const MAX_HINT = 60_000;
 
 /** Events that are handed on as they come. */
 const PASSED_ON = new Set(
@@ -475,14 +477,17 @@ export class ChatClient extends EventTarget {
   }
 
   /** The connection is gone: plan the next attempt. */
-  #lost(code, reason) {
+  #lost(code, reason = "") {
     if (this.online && this.#clock.now() - this.#onlineSince >= this.#steadyAfter) {
       this.#backoff.reset();
     }
     this.#release(COMING_BACK);
-    const delay = this.#backoff.next();
+    // A server that restarts gives each client a time of its own.
+    const hint = /retry-after=(\d+(?:\.\d+)?)$/.exec(reason);
+    const backoff = this.#backoff.next();
+    const delay = hint ? Math.min(Number(hint[1]) * 1000, MAX_HINT) : backoff;
     this.#timer = this.#clock.setTimeout(() => this.#open(), delay);
-    this.#setStatus("waiting", { retryAt: this.#clock.now() + delay, code, reason: reason || "" });
+    this.#setStatus("waiting", { retryAt: this.#clock.now() + delay, code, reason });
   }
 
   /** Let the connection go; messages that were on their way are sent again on the next one. */

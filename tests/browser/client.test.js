@@ -805,3 +805,14 @@ test("where the server is not heard over WebSocket, the fallback takes turns wit
   assert.deepEqual(opened.slice(3), ["fallback", "fallback", "websocket", "fallback"]);
   client.close();
 });
+
+test("a server that restarts says when to come back", async () => {
+  const harness = new Harness();
+  await harness.online();
+  harness.socket.onclose({ code: 1012, reason: "restarting retry-after=7.5" });
+  assert.equal(harness.client.status.retryAt - harness.clock.time, 7500);
+  await harness.clock.advance(7500);
+  harness.socket.onclose({ code: 1012, reason: "restarting retry-after=86400" });
+  assert.equal(harness.client.status.retryAt - harness.clock.time, 60_000);
+  harness.client.close();
+});

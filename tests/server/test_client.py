@@ -291,3 +291,17 @@ async def test_who_is_too_slow_comes_back_and_misses_nothing() -> None:
         entered = [e["recovered"] for e in events if e["type"] == "entered"]
         assert entered[0] is False
         assert all(entered[1:])
+
+
+@async_test
+async def test_a_server_that_restarts_says_when_to_come_back() -> None:
+    async with App(Config(host="127.0.0.1", port=0)) as app:
+        uri = f"ws://127.0.0.1:{app.port}/ws"
+        # Without the hint it would come back in an hour.
+        async with ChatClient(uri, "Ann", delays=lambda: itertools.repeat(3600.0)) as chat:
+            await chat.join("lobby")
+            (visitor,) = app._gate.visitors
+            app._gate.dismiss(visitor, 1012, "restarting retry-after=0")
+            assert visitor.leaving is not None
+            await visitor.leaving
+            assert await chat.send("lobby", "back") == 1
