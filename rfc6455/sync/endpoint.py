@@ -236,8 +236,9 @@ class Endpoint:
         self._at_the_socket += 1
         self._arrivals += 1
         ready = False
-        self._lock.release()
         try:
+            # In here, since Ctrl-C may come with the release.
+            self._lock.release()
             ready = self._stream.wait(read, write, timeout)
         finally:
             self._lock.acquire()

@@ -6,6 +6,9 @@ Knows a raw peer at the other end of a socket pair, plain and over TLS.
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -22,7 +25,7 @@ from rfc6455 import (
 from rfc6455.frames import Opcode
 from tests.helpers import both_roles, peer_frame
 from tests.transports.conftest import TLS
-from tests.transports.support import BAD_FRAME, binary, close, ping, text
+from tests.transports.support import BAD_FRAME, binary, close, ping, pong, text
 
 from .support import Clock, Task, pair, repeat, until
 
@@ -195,6 +198,34 @@ def test_another_thread_may_receive_once_the_first_is_done() -> None:
         second = Task(websocket.recv)
         peer.send(text("for the second"))
         assert second.result() == "for the second"
+
+
+def test_ctrl_c_ends_a_wait_and_leaves_the_connection_as_it_was(link: TLS | None) -> None:
+    with pair(tls=link) as (websocket, peer):
+
+        def interrupt(waits: Callable[[], object]) -> None:
+            until(waits)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        # At the socket, and behind another thread that is there.
+        interrupting = Task(
+            interrupt, lambda: websocket._at_the_socket and not websocket._lock.locked()
+        )
+        with pytest.raises(KeyboardInterrupt):
+            websocket.recv()
+        interrupting.result()
+        pinging = Task(websocket.ping, b"?")
+        until(lambda: websocket._at_the_socket)
+        interrupting = Task(interrupt, lambda: websocket._waiting and not websocket._lock.locked())
+        with pytest.raises(KeyboardInterrupt):
+            websocket.recv()
+        interrupting.result()
+        assert peer.frame().payload == b"?"
+        peer.send(pong(b"?") + text("a"))
+        assert pinging.result() >= 0
+        assert websocket.recv() == "a"
+        websocket.send("b")
+        assert peer.message() == "b"
 
 
 # The queue
