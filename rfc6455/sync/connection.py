@@ -25,6 +25,7 @@ from ..http import Request, Response
 from ..prepared import PreparedMessage
 from ..state import State
 from .endpoint import ABSENCE, COLLECT_FOR, Endpoint
+from .pieces import Assembly, Pieces
 from .stream import Stream
 
 __all__ = ["WebSocket"]
@@ -75,9 +76,7 @@ class WebSocket(Endpoint):
         self._busy = False
         self._receiver: threading.Thread | None = None
         self._took_last = 0
-        self._in_pieces = False
-        self._parts: list[Message] = []
-        self._pieces: _Pieces | None = None
+        self._assembly: Assembly | None = None
         # Sending.
         self._turns: deque[object] = deque()
         self._fragmenting: int | None = None
@@ -102,8 +101,8 @@ class WebSocket(Endpoint):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
-            if self._in_pieces or self._parts:
-                return self._take_whole(deadline)
+            if self._assembly is not None and self._assembly.is_busy:
+                return self._assembly.whole(deadline)
             return cast("Message", self._take(deadline))
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[Message]:
@@ -122,7 +121,7 @@ class WebSocket(Endpoint):
             TimeoutError: no piece came in time. The iteration can go on.
             UsageError: another thread is receiving already.
         """
-        return _Pieces(self, timeout)
+        return Pieces(self._take_piece, timeout)
 
     def __iter__(self) -> Iterator[Message]:
         """Iterates over messages until the connection is closed as agreed (1000, 1001).
@@ -266,52 +265,20 @@ class WebSocket(Endpoint):
         error.__cause__ = self._core.fault
         return error
 
-    # Receiving in pieces
-
-    def _take_whole(self, deadline: float | None) -> Message:
-        """Takes a whole message, put together where it comes in pieces."""
-        self._skip_rest(deadline)
-        final = False
-        while not final:
-            data, final = self._look_at(self._take(deadline))
-            self._parts.append(data)
-        return self._take_parts()
-
-    def take_piece(self, pieces: _Pieces, deadline: float | None) -> tuple[Message, bool]:
-        """Takes a piece of a message, and whether it is the last; for the iterator of pieces."""
+    def _take_piece(self, reader: Pieces, deadline: float | None) -> tuple[Message, bool]:
         with self._lock:
-            if self._pieces is not pieces:
-                self._skip_rest(deadline)
-                if not self._inbox and self._receiver is None:
-                    self._in_pieces = True
-                    here = self._core.stream()
-                    if here is not None:
-                        self._inbox.append(here)
-                if self._parts:
-                    self._pieces = pieces
-                    return self._take_parts(), False
-            data, final = self._look_at(self._take(deadline))
-            self._pieces = None if final else pieces
-            return data, final
+            assembly = self._assembly
+            if assembly is None:
+                assembly = self._assembly = Assembly(self._take, self._ask_for_pieces)
+            return assembly.piece(reader, deadline)
 
-    def _skip_rest(self, deadline: float | None) -> None:
-        """Throws away the rest of a message whose reader has given up."""
-        while self._pieces is not None:
-            _, final = self._look_at(self._take(deadline))
-            if final:
-                self._pieces = None
-
-    def _look_at(self, item: Message | Fragment) -> tuple[Message, bool]:
-        """Returns what was received, and whether its message ends there."""
-        if not isinstance(item, Fragment):
-            return item, True
-        self._in_pieces = self._in_pieces and not item.final
-        return item.data, item.final
-
-    def _take_parts(self) -> Message:
-        """Returns what a `recv` whose time was over had received, or what this one has."""
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else type(parts[0])().join(parts)  # type: ignore[arg-type]
+    def _ask_for_pieces(self) -> None:
+        if not self._inbox and self._receiver is None:
+            assert self._assembly is not None
+            self._assembly.expected = True
+            here = self._core.stream()
+            if here is not None:
+                self._inbox.append(here)
 
     # Receiving: what the core gives
 
@@ -479,28 +446,6 @@ class WebSocket(Endpoint):
         if not written:
             self._expect_visit(0)
         return written
-
-
-class _Pieces:
-    """The pieces of one message, as an iterator. It takes nothing before it is iterated."""
-
-    __slots__ = ("_done", "_timeout", "_websocket")
-
-    def __init__(self, websocket: WebSocket, timeout: float | None) -> None:
-        self._websocket = websocket
-        self._timeout = timeout
-        self._done = False
-
-    def __iter__(self) -> _Pieces:
-        return self
-
-    def __next__(self) -> Message:
-        if self._done:
-            raise StopIteration
-        timeout = self._timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        data, self._done = self._websocket.take_piece(self, deadline)
-        return data
 
 
 class _UnderWay:

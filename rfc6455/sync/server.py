@@ -6,18 +6,16 @@ graceful end. This file does not know about requests, nor about messages.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import random
-import selectors
 import socket
 import ssl as ssl_module
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
@@ -34,6 +32,7 @@ from ..logs import LoggerLike, LogSampler
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
+from .accepting import Accepting
 from .connection import WebSocket
 from .incoming import Incoming, Options, ProcessRequest, ProcessResponse
 
@@ -47,9 +46,6 @@ BACKLOG: Final = 128
 MAX_CONNECTIONS: Final = 1000
 TOLERANCE: Final = 16
 """Of clients over the limit, so many get a thread that tells them; TCP of others is just closed."""
-EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-RECOVERY: Final = 0.2
-"""Seconds without accepting, after file descriptors or memory have run out."""
 
 
 def serve(
@@ -228,13 +224,8 @@ class Server:
                 sock.listen(self._listening.backlog)
                 sock.setblocking(False)
                 self._listeners += (sock,)
-            bell, listening = socket.socketpair()
-            accepting = threading.Thread(
-                target=self._accept, args=(listening,), name="rfc6455-accept", daemon=True
-            )
-            accepting.start()
-            sockets.callback(accepting.join)
-            sockets.callback(bell.close)
+            accepting = Accepting(self._listeners, self._take_in, self.options.logger)
+            sockets.callback(accepting.stop)
             self._sockets = sockets.pop_all()
         return self
 
@@ -390,35 +381,6 @@ class Server:
             websocket.abort()
 
     # Accepting
-
-    def _accept(self, bell: socket.socket) -> None:
-        with bell, selectors.DefaultSelector() as selector:
-            selector.register(bell, selectors.EVENT_READ)
-            for sock in self._listeners:
-                selector.register(sock, selectors.EVENT_READ)
-            while True:
-                ready = [key.fileobj for key, _ in selector.select()]
-                if bell in ready:
-                    return
-                for listener in ready:
-                    assert isinstance(listener, socket.socket)
-                    try:
-                        sock, _ = listener.accept()
-                    except OSError as error:
-                        if error.errno in EXHAUSTED and self._recover(bell, error):
-                            return
-                    else:
-                        self._take_in(sock)
-
-    def _recover(self, bell: socket.socket, error: OSError) -> bool:
-        """Waits until there may be descriptors again. Tells whether the server ends."""
-        self.options.logger.error("cannot accept: %s", error)
-        # The client waits in the kernel; to try at once would spin.
-        bell.settimeout(RECOVERY)
-        with suppress(TimeoutError):
-            bell.recv(1)
-            return True
-        return False
 
     def _take_in(self, sock: socket.socket) -> None:
         client = Incoming(self, sock)

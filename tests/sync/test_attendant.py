@@ -35,11 +35,12 @@ class Member:
     def visit(self, now: float, *, ready: bool) -> Visit | None:
         assert now >= self.due
         assert not ready
+        # All of it before the test hears of it.
+        answer, self.due = self.answer, NEVER
         self.visited.release()
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        self.due = NEVER
-        return self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def left(self) -> None:
         self.has_left.set()
