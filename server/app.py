@@ -250,7 +250,7 @@ class App:
     def _make_pages(self) -> Pages:
         pages = Pages()
         pages.report("/healthz", lambda: {"status": "ok"})
-        pages.report("/api/stats", self._stats)
+        pages.report("/api/stats", self._public_stats)
         pages.add("GET", "/readyz", self._ready)
         pages.add("GET", "/asyncapi.json", self._describe)
         pages.add("GET", "/metrics", self._show_metrics)
@@ -323,6 +323,13 @@ class App:
             "uptime": round(time.monotonic() - self._started, 3),
             "draining": self.is_draining,
         }
+
+    def _public_stats(self) -> dict[str, Any]:
+        stats = self._stats()
+        if self._gate.authority.required:
+            # Whoever has to say who they are to see the rooms does not see them here either.
+            del stats["rooms"]
+        return stats
 
     # Connections
 

@@ -248,6 +248,13 @@ async def test_metrics_tell_numbers_and_nobodys_name() -> None:
 
 
 @async_test
+async def test_who_may_not_see_the_rooms_does_not_see_them_in_the_numbers() -> None:
+    async with running(auth="token", jwt_secret=SECRET) as address, site(address) as page:
+        _, stats, _ = await page.ask("GET", "/api/stats")
+        assert stats.keys() == {"connections", "users", "uptime", "draining"}
+
+
+@async_test
 async def test_metrics_may_take_a_token() -> None:
     async with running(metrics_token="opensesame") as address, site(address) as page:
         assert (await page.ask("GET", "/metrics"))[0] == 401
