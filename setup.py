@@ -23,7 +23,7 @@ native = [
         py_limited_api=True,
         optional=True,
     )
-    for name in ("codec", "inbox")
+    for name in ("codec", "inbox", "channel")
 ]
 
 setup(

@@ -12,7 +12,14 @@ import os
 
 from . import frames, parser
 
-__all__ = ["Decoder", "NativeInbox", "encode", "encode_message", "implementation"]
+__all__ = [
+    "Decoder",
+    "NativeChannel",
+    "NativeInbox",
+    "encode",
+    "encode_message",
+    "implementation",
+]
 
 implementation: str
 """``"native"`` or ``"python"``."""
@@ -21,6 +28,7 @@ try:
     if os.environ.get("RFC6455_PURE"):
         raise ImportError("RFC6455_PURE asks for Python")
     from ._native import codec as _native
+    from ._native.channel import Channel as NativeChannel
     from ._native.inbox import Inbox as NativeInbox
 except ImportError:
     implementation = "python"
@@ -28,6 +36,7 @@ except ImportError:
     encode = frames.encode
     encode_message = frames.encode_message
     NativeInbox = None  # type: ignore[assignment, misc]
+    NativeChannel = None  # type: ignore[assignment, misc]
 else:
     implementation = "native"
 

@@ -8,6 +8,7 @@ either.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
@@ -138,6 +139,28 @@ class Connection:
         """The extensions in use."""
         return self._extensions
 
+    # For shortcuts of transports, which take nothing that the general way would not take alike
+
+    @property
+    def outbox(self) -> list[bytes]:
+        """The list of frames that `data_to_send` empties: it stays the same."""
+        return self._outbox
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the next byte starts a frame that starts a message, which is not streamed."""
+        return self._decoder.at_boundary
+
+    @property
+    def whole_limit(self) -> int:
+        """The size of messages that a shortcut may take whole, in bytes."""
+        return self._decoder.whole_limit
+
+    @property
+    def plain_below(self) -> int:
+        """The size from which on a message may concern an extension, in bytes."""
+        return min((extension.threshold for extension in self._extensions), default=sys.maxsize)
+
     @property
     def frames_to_send(self) -> int:
         """How many frames `data_to_send` would return."""
@@ -210,9 +233,22 @@ class Connection:
             return self._discard(len(data))
         self._last_received = now
         self._ping_sent = None
-        decoder = self._decoder
-        events = decoder.receive_data(data)
-        self.only_messages = decoder.only_messages
+        events = self._decoder.receive_data(data)
+        self.only_messages = self._decoder.only_messages
+        if not self.only_messages:
+            self._react(events, now)
+        return events
+
+    def receive_rest(
+        self, data: bytes, position: int, events: list[Event], now: float
+    ) -> list[Event]:
+        """The same behind ``position``: up to there a shortcut has taken ``events``."""
+        if position == 0:
+            return self.receive_data(data, now)
+        self._last_received = now
+        self._ping_sent = None
+        self._decoder.receive_rest(data, position, events)
+        self.only_messages = self._decoder.only_messages
         if not self.only_messages:
             self._react(events, now)
         return events

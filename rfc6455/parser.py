@@ -89,11 +89,13 @@ class Decoder:
     Attributes:
         only_messages: whether the last `receive_data` returned nothing but messages.
         incomplete_size: how much of an unfinished message is kept, in bytes.
+        at_boundary: whether the next byte starts a frame that starts a message, which is not
+            streamed.
+        whole_limit: the size of messages that are taken whole, in bytes.
     """
 
     __slots__ = (
         "_allowed_rsv",
-        "_at_boundary",
         "_ended",
         "_header",
         "_masked",
@@ -101,9 +103,10 @@ class Decoder:
         "_missing",
         "_partial",
         "_takes_none",
-        "_whole_limit",
+        "at_boundary",
         "incomplete_size",
         "only_messages",
+        "whole_limit",
     )
 
     # The native twin has others.
@@ -128,7 +131,7 @@ class Decoder:
         self._partial = b""
         self._header: FrameHeader | None = None
         self._missing = 0
-        self._at_boundary = True
+        self.at_boundary = True
         self._ended = False
         self.only_messages = True
         self.incomplete_size = 0
@@ -136,9 +139,9 @@ class Decoder:
     def set_max_message_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""
         self._messages.set_max_size(size)
-        self._whole_limit = 0xFFFF if size is None else min(size, 0xFFFF)
+        self.whole_limit = 0xFFFF if size is None else min(size, 0xFFFF)
         if self._takes_none:
-            self._whole_limit = -1
+            self.whole_limit = -1
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Takes what a read brought and returns what it completes, in order.
@@ -146,13 +149,19 @@ class Decoder:
         After the peer's `Close`, or a `Fault`, everything is thrown away. The list then ends with
         that event.
         """
-        events: list[Event] = []
+        return self.receive_rest(data, 0, [])
+
+    def receive_rest(
+        self, data: bytes | bytearray | memoryview, position: int, events: list[Event]
+    ) -> list[Event]:
+        """The same behind ``position``: up to there a shortcut has taken whole messages."""
         self.only_messages = True
-        position = 0
         if type(data) is not bytes:
             data = bytes(data)
-        if self._at_boundary:
-            position = self._take_whole_messages(data, 0, self._masked, self._whole_limit, events)
+        if self.at_boundary:
+            position = self._take_whole_messages(
+                data, position, self._masked, self.whole_limit, events
+            )
             if position == len(data):
                 return events
         elif self._ended:
@@ -178,7 +187,7 @@ class Decoder:
 
     def _settle(self) -> None:
         self.incomplete_size = self._messages.incomplete_size
-        self._at_boundary = not (self._partial or self._header or self._ended) and (
+        self.at_boundary = not (self._partial or self._header or self._ended) and (
             self._messages.takes_whole_messages
         )
 
@@ -188,7 +197,7 @@ class Decoder:
             if header is None:
                 if self._messages.takes_whole_messages:
                     position = self._take_whole_messages(
-                        data, position, self._masked, self._whole_limit, events
+                        data, position, self._masked, self.whole_limit, events
                     )
                 header = decode_header(
                     data, position, masked=self._masked, allowed_rsv=self._allowed_rsv

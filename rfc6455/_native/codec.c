@@ -1,50 +1,15 @@
 /* The native twin of what `frames.py` and `parser.py` do for every message.
  *
- * What lives here: masking, encoding a frame, and taking a run of whole messages out of a read. The
- * Python is the specification; each function here has the name of its twin, takes the same arguments
- * and gives the same results. Whatever is rare or wrong is left to Python: this file raises no
- * protocol errors, keeps no state, and knows nothing of fragments, control frames or limits other
- * than the one that it is given.
+ * What lives here: masking, encoding a frame, and taking a run of whole messages out of a read, as
+ * Python calls them. The Python is the specification; each function here has the name of its twin,
+ * takes the same arguments and gives the same results. Whatever is rare or wrong is left to Python:
+ * this file raises no protocol errors, keeps no state, and knows nothing of fragments, control frames
+ * or limits other than the one that it is given.
  *
  * Only the limited API of Python 3.11 is used: one build serves all later versions.
  */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include <stdint.h>
-#include <string.h>
-
-enum {
-    FIN = 0x80,
-    MASK = 0x80,
-    TEXT = 0x1,
-    BINARY = 0x2,
-    LENGTH_16 = 126,
-    LENGTH_64 = 127,
-};
-
-/* Payloads up to this size are unmasked on the stack before they become text. */
-#define SCRATCH_SIZE 4096
-
-/* RFC 6455 section 5.3: octet i of the payload is XORed with octet i MOD 4 of the key. Eight octets
- * at a time; compilers make vector instructions of it. */
-static void
-mask_into(unsigned char *out, const unsigned char *in, Py_ssize_t size, const unsigned char *key)
-{
-    uint64_t wide_key, word;
-    Py_ssize_t i = 0;
-
-    memcpy(&wide_key, key, 4);
-    memcpy((unsigned char *)&wide_key + 4, key, 4);
-    for (; size - i >= 8; i += 8) {
-        memcpy(&word, in + i, 8);
-        word ^= wide_key;
-        memcpy(out + i, &word, 8);
-    }
-    for (; i < size; i++)
-        out[i] = in[i] ^ key[i & 3];
-}
+#include "frames.h"
 
 static int
 check_key(const Py_buffer *key)
@@ -81,34 +46,6 @@ apply_mask(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     PyBuffer_Release(&key);
     PyBuffer_Release(&payload);
     return masked;
-}
-
-/* Writes a frame; the key is NULL where the payload travels in the clear. */
-static PyObject *
-make_frame(int first, const void *payload, Py_ssize_t size, const unsigned char *key)
-{
-    Py_ssize_t header = size < LENGTH_16 ? 2 : size < 0x10000 ? 4 : 10;
-    PyObject *frame;
-    unsigned char *out;
-
-    if (size > PY_SSIZE_T_MAX - header - 4)
-        return PyErr_NoMemory();
-    frame = PyBytes_FromStringAndSize(NULL, header + (key ? 4 : 0) + size);
-    if (frame == NULL)
-        return NULL;
-    out = (unsigned char *)PyBytes_AsString(frame);
-    *out++ = (unsigned char)first;
-    *out++ = (unsigned char)((key ? MASK : 0) |
-                             (header == 2 ? size : header == 4 ? LENGTH_16 : LENGTH_64));
-    for (int shift = 8 * (int)(header - 3); shift >= 0; shift -= 8)
-        *out++ = (unsigned char)((uint64_t)size >> shift);
-    if (key) {
-        memcpy(out, key, 4);
-        mask_into(out + 4, payload, size, key);
-    }
-    else if (size > 0)
-        memcpy(out, payload, (size_t)size);
-    return frame;
 }
 
 /* Gets the four bytes of a key, or nothing for None. Returns -1 with an exception set. */
@@ -206,34 +143,6 @@ encode_message(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t na
     return frame;
 }
 
-/* Makes the message of a payload: text, or bytes. Returns NULL with an exception set, which is a
- * UnicodeDecodeError for text that is not UTF-8. */
-static PyObject *
-make_message(int is_text, const unsigned char *payload, Py_ssize_t size, const unsigned char *key)
-{
-    unsigned char scratch[SCRATCH_SIZE];
-    unsigned char *unmasked = scratch;
-    PyObject *message;
-
-    /* The first octet stands for "written to": compilers do not see that mask_into fills it. */
-    scratch[0] = 0;
-    if (!is_text) {
-        message = PyBytes_FromStringAndSize(key ? NULL : (const char *)payload, size);
-        if (message != NULL && key != NULL)
-            mask_into((unsigned char *)PyBytes_AsString(message), payload, size, key);
-        return message;
-    }
-    if (key == NULL || size == 0)
-        return PyUnicode_DecodeUTF8((const char *)payload, size, NULL);
-    if (size > SCRATCH_SIZE && (unmasked = PyMem_Malloc((size_t)size)) == NULL)
-        return PyErr_NoMemory();
-    mask_into(unmasked, payload, size, key);
-    message = PyUnicode_DecodeUTF8((const char *)unmasked, size, NULL);
-    if (unmasked != scratch)
-        PyMem_Free(unmasked);
-    return message;
-}
-
 PyDoc_STRVAR(take_whole_messages_doc,
 "take_whole_messages(data, position, masked, limit, events)\n--\n\n"
 "Appends the run of unfragmented messages that are here whole to the list of events, and returns the\n"
@@ -262,48 +171,9 @@ take_whole_messages(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
         PyBuffer_Release(&data);
         return NULL;
     }
-    for (;;) {
-        const unsigned char *frame = (const unsigned char *)data.buf + position;
-        Py_ssize_t available = data.len - position;
-        Py_ssize_t header = masked ? 6 : 2, size;
-        PyObject *message;
-        int appended;
-
-        if (available < header || (frame[0] != (FIN | TEXT) && frame[0] != (FIN | BINARY)))
-            break;
-        size = frame[1] ^ (masked ? MASK : 0);
-        if (size == LENGTH_16) {
-            header += 2;
-            if (available < header)
-                break;
-            size = frame[2] << 8 | frame[3];
-            if (size < LENGTH_16)
-                break;
-        }
-        else if (size > LENGTH_16) /* a 64-bit length, or the wrong mask bit */
-            break;
-        if (size > limit || size > available - header)
-            break;
-        message = make_message(frame[0] == (FIN | TEXT), frame + header, size,
-                               masked ? frame + header - 4 : NULL);
-        if (message == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-                PyBuffer_Release(&data);
-                return NULL;
-            }
-            PyErr_Clear();
-            break;
-        }
-        appended = PyList_Append(events, message);
-        Py_DECREF(message);
-        if (appended < 0) {
-            PyBuffer_Release(&data);
-            return NULL;
-        }
-        position += header + size;
-    }
+    position = take_run(data.buf, data.len, position, masked, limit, events);
     PyBuffer_Release(&data);
-    return PyLong_FromSsize_t(position);
+    return position < 0 ? NULL : PyLong_FromSsize_t(position);
 }
 
 static PyMethodDef methods[] = {

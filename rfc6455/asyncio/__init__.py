@@ -1,11 +1,11 @@
 """WebSocket on asyncio: `serve`, `connect`, and what both give."""
 
 from .broadcast import broadcast
+from .channel import Overflow
 from .client import connect, connect_listener, unix_connect
 from .connection import WebSocket
 from .endpoint import Endpoint
 from .listener import CallbackWebSocket, Listener
-from .outgoing import Overflow
 from .server import Drained, Server, serve
 
 __all__ = [

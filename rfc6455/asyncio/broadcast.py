@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable
 
 from ..errors import ConnectionClosed
 from ..prepared import PreparedMessage
-from .outgoing import Data, Outgoing, Overflow
+from .channel import Data, Overflow
+from .outgoing import Outgoing
 
 __all__ = ["broadcast"]
 

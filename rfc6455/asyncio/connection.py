@@ -36,7 +36,6 @@ class WebSocket(Endpoint):
 
     __slots__ = (
         "_assembly",
-        "_inbox",
         "_max_queued_messages",
         "_max_queued_size",
         "_unread",
@@ -112,6 +111,7 @@ class WebSocket(Endpoint):
         if not self._inbox and not self._backlog:
             self._assembly.expected = True
             here = self._core.stream()
+            self._settle()
             if here is not None:
                 self._inbox.put([here])
 
@@ -151,10 +151,14 @@ class WebSocket(Endpoint):
             self._unread = 0
         inbox.put(messages)
         if inbox:
-            self._unread += size
-            if self._is_full():
-                inbox.watched = True
-                self._pause_reading()
+            self._delivered(size)
+
+    def _delivered(self, size: int) -> None:
+        """Counts what the reader has not taken at once."""
+        self._unread += size
+        if self._is_full():
+            self._inbox.watched = True
+            self._pause_reading()
 
     def _deliver_end(self) -> None:
         # It is answered when the application comes here, at once when nothing can be under way, or

@@ -15,7 +15,8 @@ from typing import Any, Final, Self
 
 from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
-from ..connection import Connection, TransportAction
+from ..codec import NativeChannel
+from ..connection import Connection, Role, TransportAction
 from ..errors import ConnectionClosed, UsageError
 from ..events import Closed, Event, Fault, Fragment, Message, Pong
 from ..http import Request, Response
@@ -27,6 +28,7 @@ __all__ = ["Endpoint"]
 
 BATCH: Final = 256
 """Messages of one connection that are handed out in one turn of the event loop."""
+NATIVE: Final = NativeChannel is not None
 PIECE: Final = 4 * 1024
 """Bytes that are taken at a time where an extension may make much more of them."""
 
@@ -93,6 +95,7 @@ class Endpoint(Outgoing):
         self._closed_waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._set_timer()
+        self._settle()
 
     # What an application sees
 
@@ -181,6 +184,7 @@ class Endpoint(Outgoing):
             size: in bytes, after decompression; None for no limit.
         """
         self._core.set_max_message_size(size)
+        self._settle()
 
     async def wait_closed(self) -> None:
         """Waits until TCP has ended."""
@@ -202,21 +206,6 @@ class Endpoint(Outgoing):
         await self.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL_CLOSURE)
 
     # What the transport calls
-
-    def data_received(self, data: bytes) -> None:
-        """Takes what a read brought."""
-        if self._flush_scheduled:
-            self._flush()
-        self._batching = True
-        try:
-            if self._expands and len(data) > PIECE:
-                self._receive_in_pieces(data)
-            else:
-                self._receive(data)
-        finally:
-            self._end_batch()
-        if self._core.state is not State.OPEN:
-            self._after_closing_step()
 
     def eof_received(self) -> bool:
         """Takes the end of the peer's side of TCP; tells whether ours stays open."""
@@ -266,17 +255,49 @@ class Endpoint(Outgoing):
 
     # Receiving
 
-    def _receive_in_pieces(self, data: bytes) -> None:
+    def _receive_read(
+        self, data: bytes, position: int = 0, events: list[Event] | None = None
+    ) -> None:
+        if self._flush_scheduled:
+            self._flush()
+        self._batching = True
+        try:
+            if self._expands and len(data) - position > PIECE:
+                self._receive_in_pieces(data, position, events)
+            else:
+                self._receive(data, position, events)
+        finally:
+            self._end_batch()
+        self._after_read()
+
+    def _after_read(self) -> None:
+        if self._core.state is not State.OPEN:
+            self._after_closing_step()
+        elif NATIVE:
+            self._settle()
+
+    def _receive_in_pieces(
+        self, data: bytes, position: int = 0, events: list[Event] | None = None
+    ) -> None:
         # A kilobyte can become a megabyte: one read must not fill the queue many times over.
-        for start in range(0, len(data), PIECE):
-            self._receive(data[start : start + PIECE])
+        for start in range(position, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            if events is None:
+                self._receive(piece)
+            else:
+                self._receive(data[:start] + piece, start, events)
+                events = None
             if self._reading_paused:
                 self._held = data[start + PIECE :]
                 break
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes, position: int = 0, events: list[Event] | None = None) -> None:
         core = self._core
-        events = core.receive_data(data, self._loop.time())
+        now = self._loop.time()
+        if events is None:
+            events = core.receive_data(data, now)
+        else:
+            events = core.receive_rest(data, position, events, now)
         if self._observer is not None:
             self._observer.received(self, data, events)
         if core.incomplete_size != self._charged:
@@ -337,6 +358,7 @@ class Endpoint(Outgoing):
             self._deliver(messages[:BATCH], size)
             messages = messages[BATCH:]
         self._backlog += messages
+        self._settle()
         self._pause_reading()
 
     def _hand_out_more(self) -> None:
@@ -353,6 +375,7 @@ class Endpoint(Outgoing):
             self._deliver_end()
             self._after_closing_step()
         else:
+            self._settle()
             self._read_again()
 
     def _end_batch(self) -> None:
@@ -407,9 +430,26 @@ class Endpoint(Outgoing):
             self._transport.resume_reading()
         self._set_timer()
 
+    # The short way
+
+    def _settle(self) -> None:
+        """Says anew which messages may take the short way."""
+        core = self._core
+        self._allow_shortcuts(
+            core.at_boundary
+            and core.state is State.OPEN
+            and self._observer is None
+            and not self._backlog
+            and not self._closing,
+            core.role is Role.SERVER,
+            core.whole_limit,
+            0 if self._observer is not None else core.plain_below,
+        )
+
     # Closing and time
 
     def _after_closing_step(self) -> None:
+        self._settle()
         # Our Close goes out behind whatever waits, even when writing is held up: there may be no
         # other chance. What comes after it, which is Pongs, waits its turn.
         if not self._close_written:

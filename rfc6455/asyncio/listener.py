@@ -55,7 +55,7 @@ class CallbackWebSocket(Endpoint):
         subprotocol: the one that was agreed on, or None.
     """
 
-    __slots__ = ("_inbox", "_on_error", "_on_message", "_reading_held", "listener")
+    __slots__ = ("_on_error", "_reading_held", "listener")
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class CallbackWebSocket(Endpoint):
     # What the base class delivers
 
     def _deliver(self, messages: list[Message | Fragment], size: int) -> None:
-        on_message = self._on_message
+        on_message = self.listener.on_message
         try:
             for message in messages:
                 on_message(self, message)  # type: ignore[arg-type]
@@ -129,6 +129,12 @@ class CallbackWebSocket(Endpoint):
     def _call(self, callback: Callable[[CallbackWebSocket], None]) -> None:
         try:
             callback(self)
+        except Exception:
+            self._fail()
+
+    def _fail_with(self, error: Exception) -> None:
+        try:
+            raise error
         except Exception:
             self._fail()
 

@@ -9,34 +9,22 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, Hashable, Iterable, Mapping, Sized
-from enum import Enum
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 from ..close import CloseCode
 from ..connection import Connection
 from ..errors import ConnectionClosed, connection_closed
 from ..observer import Observer
 from ..prepared import PreparedMessage
+from .channel import Channel, Data, Overflow
 
 __all__ = ["Outgoing", "Overflow"]
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""
 
-Data: TypeAlias = str | bytes | bytearray | memoryview
 DATA: Final = (str, bytes, bytearray, memoryview, PreparedMessage)
-
-
-class Overflow(Enum):
-    """What `WebSocket.push` does when a peer reads so slowly that no more may wait for it."""
-
-    DISCONNECT = "disconnect"
-    """Ends the connection with 1008; what waits is still sent before, if the peer takes it."""
-    DROP_OLDEST = "drop oldest"
-    """Gives up the messages that have waited longest."""
-    DROP_NEWEST = "drop newest"
-    """Gives up the message that would be one too many."""
 
 
 class _Pushed(NamedTuple):
@@ -44,29 +32,18 @@ class _Pushed(NamedTuple):
     compress: bool | None
 
 
-class Outgoing(asyncio.Protocol):
+class Outgoing(Channel, asyncio.Protocol):
     """What sends, on a transport."""
 
-    _inbox: Sized
-    """What waits for the application: messages; nothing where a `Listener` takes them at once."""
-
     __slots__ = (
-        "_batching",
-        "_collected",
-        "_core",
         "_drained",
         "_dropped",
-        "_flush_scheduled",
         "_fragmenting",
-        "_loop",
-        "_must_wait",
         "_observer",
         "_pushed",
         "_pushed_size",
         "_stall_timer",
-        "_transport",
         "_unsent_size",
-        "_write_paused",
         "_writers",
     )
 
@@ -78,9 +55,11 @@ class Outgoing(asyncio.Protocol):
         observer: Observer | None,
     ) -> None:
         self._core = core
+        self._outbox = core.outbox
         self._observer = observer
         self._transport = transport
         self._loop = loop
+        self._on_message = None
         self._batching = False
         self._collected = 0
         self._flush_scheduled = False
@@ -99,33 +78,12 @@ class Outgoing(asyncio.Protocol):
 
     # What an application sees
 
-    async def send(
+    async def _send(
         self,
         message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
         *,
         compress: bool | None = None,
     ) -> None:
-        """Sends a message: text for `str`, binary for the other types of bytes, which are copied.
-
-        From an iterator, which may be asynchronous, the items become the fragments of one message
-        (RFC 6455 §5.4), each sent as it comes; they are all text or all bytes. Other messages wait
-        until it ends. An iterator that fails, or a task that is cancelled, in the middle of it
-        leaves a message that cannot be completed: the connection is closed with 1011. An iterator
-        without items sends nothing.
-
-        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
-        cancelled or raises, nothing of a message that is not an iterator was sent.
-
-        Args:
-            message: the message.
-            compress: whether it is compressed, where the peer agreed to that; None lets the
-                extension decide by its size, or the size of the first fragment.
-
-        Raises:
-            ConnectionClosed: the connection is over, or is being closed by us.
-            UsageError: the text holds surrogates; or fragments of text and bytes are mixed.
-            TypeError: it is neither text nor bytes, nor an iterator of them.
-        """
         if self._must_wait:
             await self._wait_for_turn()
         if not isinstance(message, DATA):
@@ -138,7 +96,7 @@ class Outgoing(asyncio.Protocol):
         else:
             self._flush()
 
-    def push(
+    def _push(
         self,
         message: Data | PreparedMessage,
         *,
@@ -146,27 +104,6 @@ class Outgoing(asyncio.Protocol):
         overflow: Overflow = Overflow.DISCONNECT,
         compress: bool | None = None,
     ) -> bool:
-        """Sends a message without waiting.
-
-        While more than `Limits.write_high_water` bytes wait to be written, pushed messages wait in
-        a queue of at most `Limits.max_unsent_size` bytes; in order, and before what is sent later.
-
-        Args:
-            message: the message.
-            key: a message that waits with the same key gives its place to this one: for a state of
-                which only the latest matters.
-            overflow: what happens where the queue is full.
-            compress: as in `send`.
-
-        Returns:
-            Whether the message was sent or waits. A message that waits may still give way to a
-            later one; `dropped` counts those that did, but for those with a key.
-
-        Raises:
-            ConnectionClosed: the connection is over, or is being closed by us.
-            UsageError: the text holds surrogates.
-            TypeError: it is neither text nor bytes.
-        """
         if not self._must_wait:
             self._core.send(message, compress=compress)
             if self._batching:

@@ -26,10 +26,12 @@ class Extension(ABC):
     Attributes:
         name: the registered token, as in Sec-WebSocket-Extensions.
         rsv: the reserved bit that the extension owns: 0x40 (RSV1), 0x20 (RSV2) or 0x10 (RSV3).
+        threshold: bytes; to smaller messages it never applies, unless it is asked to.
     """
 
     name: str
     rsv: int
+    threshold: int = 0
 
     @abstractmethod
     def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:

@@ -209,6 +209,7 @@ class _Deflate(Extension):
         "_peer_bits",
         "_peer_takeover",
         "_settings",
+        "threshold",
     )
 
     name = NAME
@@ -224,6 +225,7 @@ class _Deflate(Extension):
         peer_takeover: bool,
     ) -> None:
         self._settings = settings
+        self.threshold = settings.threshold
         self._own_bits = own_bits
         self._own_takeover = own_takeover
         self._peer_bits = peer_bits
@@ -235,7 +237,7 @@ class _Deflate(Extension):
         self._final_blocks = 0
 
     def applies_to(self, size: int) -> bool:
-        return size >= self._settings.threshold
+        return size >= self.threshold
 
     def encode(self, payload: bytes, *, final: bool) -> bytes:
         compressor = self._compressor

@@ -1,0 +1,811 @@
+/* The short way of a message between a transport and whoever takes it.
+ *
+ * What lives here: the base class of a connection on asyncio, with the state that its hot path looks
+ * at, and that path. It takes reads that hold nothing but whole messages, and sends messages that
+ * nothing stands in the way of; for everything else it calls `_receive_read`, `_send` and `_push`, the
+ * general way in Python, of which it is a shortcut and nothing more. Its twin is `asyncio/channel.py`,
+ * which knows the general way alone.
+ *
+ * Only the limited API of Python 3.11 is used: one build serves all later versions.
+ */
+
+#include "frames.h"
+
+#include <structmember.h>
+
+enum {
+    COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/outgoing.py */
+    BATCH = 256,                 /* as in asyncio/endpoint.py */
+};
+
+/* Names of methods and attributes, interned once. */
+enum {
+    N_RECEIVE_READ,
+    N_SEND,
+    N_PUSH,
+    N_FLUSH,
+    N_SCHEDULE_FLUSH,
+    N_HAND_OUT,
+    N_DELIVERED,
+    N_AFTER_READ,
+    N_FAIL,
+    N_PUT,
+    N_TIME,
+    N_STATE,
+    N_LAST_RECEIVED,
+    N_PING_SENT,
+    N_PENDING_PONG,
+    N_IS_CLOSING,
+    N_WRITE,
+    NAMES,
+};
+
+static const char *const NAME_TEXTS[NAMES] = {
+    "_receive_read", "_send",          "_push",      "_flush",        "_schedule_flush",
+    "_hand_out",     "_delivered",     "_after_read", "_fail_with",        "put",
+    "time",          "state",          "_last_received", "_ping_sent", "_pending_pong",
+    "is_closing",    "write",
+};
+
+typedef struct {
+    PyTypeObject *channel_type;
+    PyTypeObject *sending_type;
+    PyObject *empty;
+    PyObject *join;
+    PyObject *open_state;
+    PyObject *new_masking_key;
+    PyObject *names[NAMES];
+} ModuleState;
+
+typedef struct {
+    PyObject_HEAD
+    ModuleState *state; /* the type keeps the module alive */
+    PyObject *core;
+    PyObject *transport;
+    PyObject *loop;
+    PyObject *outbox;     /* the core's list of frames */
+    PyObject *inbox;      /* what waits for the application; sized */
+    PyObject *on_message; /* who is called instead; or None */
+    Py_ssize_t collected;
+    Py_ssize_t whole_limit;
+    Py_ssize_t plain_below;
+    char takes_reads; /* whether the short way may be taken */
+    char masked;
+    char masks;
+    char batching;
+    char must_wait;
+    char write_paused;
+    char flush_scheduled;
+} Channel;
+
+
+/* What `send` returns for a message that may go the short way. */
+typedef struct {
+    PyObject_HEAD
+    Channel *channel;
+    PyObject *message; /* until it is awaited */
+    PyObject *general; /* the coroutine of the general way, where it had to go that */
+} Sending;
+
+/* Life */
+
+/* Subclasses are Python's: the type that knows the module is one of their bases. */
+static ModuleState *
+find_state(PyTypeObject *type)
+{
+    for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
+        ModuleState *state = PyType_GetModuleState(type);
+
+        if (state != NULL)
+            return state;
+        PyErr_Clear();
+    }
+    PyErr_SetString(PyExc_SystemError, "a channel without its module");
+    return NULL;
+}
+
+static PyObject *
+channel_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
+{
+    ModuleState *state = find_state(type);
+    Channel *self;
+
+    if (state == NULL)
+        return NULL;
+    self = (Channel *)PyType_GenericAlloc(type, 0);
+    if (self != NULL)
+        self->state = state;
+    return (PyObject *)self;
+}
+
+static int
+channel_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Channel *self = (Channel *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->core);
+    Py_VISIT(self->transport);
+    Py_VISIT(self->loop);
+    Py_VISIT(self->outbox);
+    Py_VISIT(self->inbox);
+    Py_VISIT(self->on_message);
+    return 0;
+}
+
+static int
+channel_clear(PyObject *object)
+{
+    Channel *self = (Channel *)object;
+
+    Py_CLEAR(self->core);
+    Py_CLEAR(self->transport);
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->outbox);
+    Py_CLEAR(self->inbox);
+    Py_CLEAR(self->on_message);
+    return 0;
+}
+
+static void
+channel_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyObject_GC_UnTrack(object);
+    channel_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+/* Small steps */
+
+static PyObject *
+call(Channel *self, PyObject *object, int name)
+{
+    return PyObject_CallMethodObjArgs(object, self->state->names[name], NULL);
+}
+
+/* Calls a method of our own for what it does. */
+static int
+tell(Channel *self, int name)
+{
+    PyObject *answer = call(self, (PyObject *)self, name);
+
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
+static int
+is_open(Channel *self)
+{
+    PyObject *state = PyObject_GetAttr(self->core, self->state->names[N_STATE]);
+
+    if (state == NULL)
+        return -1;
+    Py_DECREF(state);
+    return state == self->state->open_state;
+}
+
+/* Sets the times of the keepalive, as Connection.receive_data does. */
+static int
+note_activity(Channel *self)
+{
+    PyObject *now = call(self, self->loop, N_TIME);
+    int failed;
+
+    if (now == NULL)
+        return -1;
+    failed = PyObject_SetAttr(self->core, self->state->names[N_LAST_RECEIVED], now) < 0 ||
+             PyObject_SetAttr(self->core, self->state->names[N_PING_SENT], Py_None) < 0;
+    Py_DECREF(now);
+    return failed ? -1 : 0;
+}
+
+/* Writes what is in the outbox; `_flush` in Python does the same. */
+static int
+flush(Channel *self)
+{
+    Py_ssize_t count = PyList_Size(self->outbox);
+    PyObject *pending, *data, *closing, *written = NULL;
+    int is_closing;
+
+    self->collected = 0;
+    self->flush_scheduled = 0;
+    if (self->write_paused || count == 0)
+        return 0;
+    pending = PyObject_GetAttr(self->core, self->state->names[N_PENDING_PONG]);
+    if (pending == NULL)
+        return -1;
+    Py_DECREF(pending);
+    if (pending != Py_None)
+        return tell(self, N_FLUSH);
+    data = count == 1 ? Py_NewRef(PyList_GetItem(self->outbox, 0))
+                      : PyObject_CallMethodObjArgs(self->state->empty, self->state->join,
+                                                   self->outbox, NULL);
+    if (data == NULL)
+        return -1;
+    if (PyList_SetSlice(self->outbox, 0, count, NULL) < 0 ||
+        (closing = call(self, self->transport, N_IS_CLOSING)) == NULL) {
+        Py_DECREF(data);
+        return -1;
+    }
+    is_closing = PyObject_IsTrue(closing);
+    Py_DECREF(closing);
+    if (is_closing == 0)
+        written = PyObject_CallMethodObjArgs(self->transport, self->state->names[N_WRITE], data,
+                                             NULL);
+    Py_DECREF(data);
+    Py_XDECREF(written);
+    return is_closing < 0 || (is_closing == 0 && written == NULL) ? -1 : 0;
+}
+
+/* Receiving */
+
+/* Hands an exception of the callback's to Python, which logs it and closes the connection. */
+static int
+fail(Channel *self)
+{
+    PyObject *type, *error, *traceback, *answer;
+
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(error, traceback);
+    answer = PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_FAIL], error, NULL);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
+/* Gives messages to the callback, one by one; `_deliver` of a `CallbackWebSocket` does the same. */
+static int
+call_back(Channel *self, PyObject *events)
+{
+    PyObject *on_message = Py_NewRef(self->on_message);
+    Py_ssize_t count = PyList_Size(events);
+    int failed = 0;
+
+    /* The callback may close the connection, which ends the short way. */
+    for (Py_ssize_t i = 0; i < count && !failed && (i == 0 || self->takes_reads); i++) {
+        PyObject *answer = PyObject_CallFunctionObjArgs(on_message, (PyObject *)self,
+                                                        PyList_GetItem(events, i), NULL);
+
+        if (answer == NULL)
+            failed = PyErr_ExceptionMatches(PyExc_Exception) && fail(self) == 0 ? 1 : -1;
+        Py_XDECREF(answer);
+    }
+    Py_DECREF(on_message);
+    return failed < 0 ? -1 : 0;
+}
+
+/* Gives messages to the inbox; `_deliver` of a `WebSocket` does the same. */
+static int
+put(Channel *self, PyObject *events, Py_ssize_t size)
+{
+    PyObject *answer, *count, *inbox = Py_NewRef(self->inbox);
+    Py_ssize_t before = PyObject_Size(inbox), after = -1;
+
+    if (before == 0) {
+        answer = PyObject_CallMethodObjArgs(inbox, self->state->names[N_PUT], events, NULL);
+        if (answer != NULL)
+            after = PyObject_Size(inbox);
+        Py_XDECREF(answer);
+    }
+    Py_DECREF(inbox);
+    if (before < 0 || (before == 0 && after <= 0))
+        return before < 0 || after < 0 ? -1 : 0;
+    if ((count = PyLong_FromSsize_t(size)) == NULL)
+        return -1;
+    answer = before ? PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_HAND_OUT],
+                                                 events, count, NULL)
+                    : PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_DELIVERED],
+                                                 count, NULL);
+    Py_DECREF(count);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
+static PyObject *
+receive_read(Channel *self, PyObject *data, Py_ssize_t position, PyObject *events)
+{
+    PyObject *offset = PyLong_FromSsize_t(position), *answer;
+
+    if (offset == NULL)
+        return NULL;
+    answer = PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_RECEIVE_READ], data,
+                                        offset, events, NULL);
+    Py_DECREF(offset);
+    return answer;
+}
+
+static PyObject *
+channel_data_received(PyObject *object, PyObject *data)
+{
+    Channel *self = (Channel *)object;
+    PyObject *events, *answer = NULL;
+    Py_ssize_t size, position;
+    int opened = 0, failed;
+
+    if (self->takes_reads && PyBytes_CheckExact(data) && (opened = is_open(self)) < 0)
+        return NULL;
+    if ((events = PyList_New(0)) == NULL)
+        return NULL;
+    if (!opened) {
+        answer = receive_read(self, data, 0, events);
+        goto done;
+    }
+    size = PyBytes_Size(data);
+    position = take_run((const unsigned char *)PyBytes_AsString(data), size, 0, self->masked,
+                        self->whole_limit, events);
+    if (position < 0)
+        goto done;
+    if (position < size) {
+        answer = receive_read(self, data, position, events);
+        goto done;
+    }
+    if ((self->flush_scheduled && flush(self) < 0) || note_activity(self) < 0)
+        goto done;
+    self->batching = 1;
+    if (PyList_Size(events) > BATCH) {
+        PyObject *count = PyLong_FromSsize_t(size);
+
+        answer = count == NULL ? NULL
+                               : PyObject_CallMethodObjArgs(
+                                     object, self->state->names[N_HAND_OUT], events, count, NULL);
+        Py_XDECREF(count);
+        failed = answer == NULL;
+        Py_CLEAR(answer);
+    }
+    else
+        failed = (self->on_message != Py_None ? call_back(self, events)
+                                              : put(self, events, size)) < 0;
+    self->batching = 0;
+    if (!failed && flush(self) == 0 && (self->takes_reads || tell(self, N_AFTER_READ) == 0))
+        answer = Py_NewRef(Py_None);
+done:
+    Py_DECREF(events);
+    return answer;
+}
+
+/* Sending */
+
+/* Makes the frame of a message that nothing stands in the way of. Returns NULL without an exception
+ * for one that is to go the general way. */
+static PyObject *
+quick_frame(Channel *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
+            Py_ssize_t *size)
+{
+    PyObject *message, *key, *frame;
+    const char *payload;
+    int opcode = BINARY, opened;
+
+    if (nargs != 1 || keywords != NULL || self->must_wait)
+        return NULL;
+    message = args[0];
+    if (PyUnicode_CheckExact(message)) {
+        opcode = TEXT;
+        payload = PyUnicode_AsUTF8AndSize(message, size);
+        if (payload == NULL) {
+            PyErr_Clear();
+            return NULL;
+        }
+    }
+    else if (PyBytes_CheckExact(message)) {
+        payload = PyBytes_AsString(message);
+        *size = PyBytes_Size(message);
+    }
+    else
+        return NULL;
+    if (*size >= self->plain_below || (opened = is_open(self)) <= 0)
+        return NULL;
+    if (!self->masks)
+        return make_frame(FIN | opcode, payload, *size, NULL);
+    if ((key = PyObject_CallFunctionObjArgs(self->state->new_masking_key, NULL)) == NULL)
+        return NULL;
+    frame = make_frame(FIN | opcode, payload, *size, (const unsigned char *)PyBytes_AsString(key));
+    Py_DECREF(key);
+    return frame;
+}
+
+/* Puts a frame into the outbox, which leaves now or with the others of its batch. */
+static int
+put_out(Channel *self, PyObject *frame, Py_ssize_t size, int collects)
+{
+    int failed = PyList_Append(self->outbox, frame);
+
+    Py_DECREF(frame);
+    if (failed < 0)
+        return -1;
+    if (!collects)
+        return flush(self);
+    self->collected += size;
+    if (self->collected > COLLECT_AT_MOST)
+        return flush(self);
+    return self->batching || self->flush_scheduled ? 0 : tell(self, N_SCHEDULE_FLUSH);
+}
+
+static PyObject *
+go_general_way(Channel *self, int name, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *keywords)
+{
+    Py_ssize_t count = keywords ? PyTuple_Size(keywords) : 0;
+    PyObject *method = PyObject_GetAttr((PyObject *)self, self->state->names[name]);
+    PyObject *positional = PyTuple_New(nargs), *named = PyDict_New(), *answer = NULL;
+
+    if (method == NULL || positional == NULL || named == NULL)
+        goto done;
+    for (Py_ssize_t i = 0; i < nargs; i++)
+        if (PyTuple_SetItem(positional, i, Py_NewRef(args[i])) < 0)
+            goto done;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (PyDict_SetItem(named, PyTuple_GetItem(keywords, i), args[nargs + i]) < 0)
+            goto done;
+    answer = PyObject_Call(method, positional, named);
+done:
+    Py_XDECREF(method);
+    Py_XDECREF(positional);
+    Py_XDECREF(named);
+    return answer;
+}
+
+/* Sends a message the short way, if it may go that way. Returns 1 if it did, -1 with an exception. */
+static int
+send_now(Channel *self, PyObject *message)
+{
+    Py_ssize_t size = 0, waiting;
+    PyObject *frame = quick_frame(self, &message, 1, NULL, &size);
+
+    if (frame == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    waiting = self->batching || self->on_message != Py_None ? 0 : PyObject_Size(self->inbox);
+    if (waiting < 0) {
+        Py_DECREF(frame);
+        return -1;
+    }
+    return put_out(self, frame, size, self->batching || waiting > 0) < 0 ? -1 : 1;
+}
+
+static PyObject *
+channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
+{
+    Channel *self = (Channel *)object;
+    Sending *sending;
+
+    if (nargs != 1 || keywords != NULL ||
+        !(PyUnicode_CheckExact(args[0]) || PyBytes_CheckExact(args[0])))
+        return go_general_way(self, N_SEND, args, nargs, keywords);
+    sending = (Sending *)PyType_GenericAlloc(self->state->sending_type, 0);
+    if (sending == NULL)
+        return NULL;
+    sending->channel = (Channel *)Py_NewRef(object);
+    sending->message = Py_NewRef(args[0]);
+    return (PyObject *)sending;
+}
+
+static PyObject *
+channel_push(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
+{
+    Channel *self = (Channel *)object;
+    Py_ssize_t size = 0;
+    PyObject *frame = quick_frame(self, args, nargs, keywords, &size);
+
+    if (frame == NULL)
+        return PyErr_Occurred() ? NULL : go_general_way(self, N_PUSH, args, nargs, keywords);
+    if (put_out(self, frame, size, self->batching) < 0)
+        return NULL;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+channel_allow_shortcuts(PyObject *object, PyObject *args)
+{
+    Channel *self = (Channel *)object;
+    int takes_reads, masked;
+
+    if (!PyArg_ParseTuple(args, "ppnn:_allow_shortcuts", &takes_reads, &masked, &self->whole_limit,
+                          &self->plain_below))
+        return NULL;
+    self->takes_reads = (char)takes_reads;
+    self->masked = (char)masked;
+    self->masks = (char)!masked;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(data_received_doc,
+"data_received($self, data, /)\n--\n\n"
+"Takes what a read brought.");
+
+PyDoc_STRVAR(send_doc,
+"send($self, message, /, *, compress=None)\n--\n\n"
+"Sends a message: see rfc6455.asyncio.channel.");
+
+PyDoc_STRVAR(push_doc,
+"push($self, message, /, *, key=None, overflow=Overflow.DISCONNECT, compress=None)\n--\n\n"
+"Sends a message without waiting: see rfc6455.asyncio.channel.");
+
+static PyMethodDef channel_methods[] = {
+    {"data_received", channel_data_received, METH_O, data_received_doc},
+    {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL | METH_KEYWORDS, send_doc},
+    {"push", (PyCFunction)(void (*)(void))channel_push, METH_FASTCALL | METH_KEYWORDS, push_doc},
+    {"_allow_shortcuts", channel_allow_shortcuts, METH_VARARGS,
+     "Says which messages may take the short way."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef channel_members[] = {
+    {"_core", T_OBJECT_EX, offsetof(Channel, core), 0, NULL},
+    {"_transport", T_OBJECT_EX, offsetof(Channel, transport), 0, NULL},
+    {"_loop", T_OBJECT_EX, offsetof(Channel, loop), 0, NULL},
+    {"_outbox", T_OBJECT_EX, offsetof(Channel, outbox), 0, NULL},
+    {"_inbox", T_OBJECT_EX, offsetof(Channel, inbox), 0, NULL},
+    {"_on_message", T_OBJECT_EX, offsetof(Channel, on_message), 0, NULL},
+    {"_collected", T_PYSSIZET, offsetof(Channel, collected), 0, NULL},
+    {"_batching", T_BOOL, offsetof(Channel, batching), 0, NULL},
+    {"_must_wait", T_BOOL, offsetof(Channel, must_wait), 0, NULL},
+    {"_write_paused", T_BOOL, offsetof(Channel, write_paused), 0, NULL},
+    {"_flush_scheduled", T_BOOL, offsetof(Channel, flush_scheduled), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot channel_slots[] = {
+    {Py_tp_doc, "The short way of messages: see rfc6455.asyncio.channel."},
+    {Py_tp_new, channel_new},
+    {Py_tp_dealloc, channel_dealloc},
+    {Py_tp_traverse, channel_traverse},
+    {Py_tp_clear, channel_clear},
+    {Py_tp_methods, channel_methods},
+    {Py_tp_members, channel_members},
+    {0, NULL},
+};
+
+static PyType_Spec channel_spec = {
+    .name = "rfc6455._native.channel.Channel",
+    .basicsize = sizeof(Channel),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
+             Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = channel_slots,
+};
+
+/* Sending: a coroutine, which does nothing before it is awaited */
+
+static int
+sending_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Sending *self = (Sending *)object;
+
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT((PyObject *)self->channel);
+    Py_VISIT(self->general);
+    return 0;
+}
+
+static int
+sending_clear(PyObject *object)
+{
+    Sending *self = (Sending *)object;
+
+    Py_CLEAR(self->channel);
+    Py_CLEAR(self->message);
+    Py_CLEAR(self->general);
+    return 0;
+}
+
+static void
+sending_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject *pending_type, *pending, *traceback;
+
+    PyObject_GC_UnTrack(object);
+    if (((Sending *)object)->message != NULL) {
+        PyErr_Fetch(&pending_type, &pending, &traceback);
+        if (PyErr_WarnEx(PyExc_RuntimeWarning, "coroutine 'send' of a WebSocket was never awaited",
+                         1) < 0)
+            PyErr_WriteUnraisable((PyObject *)type);
+        PyErr_Restore(pending_type, pending, traceback);
+    }
+    sending_clear(object);
+    PyObject_GC_Del(object);
+    Py_DECREF(type);
+}
+
+static PySendResult
+sending_send(PyObject *object, PyObject *value, PyObject **result)
+{
+    Sending *self = (Sending *)object;
+    int sent;
+
+    *result = NULL;
+    if (self->message != NULL) {
+        PyObject *message = self->message;
+
+        self->message = NULL;
+        sent = send_now(self->channel, message);
+        if (sent == 0)
+            self->general = go_general_way(self->channel, N_SEND, &message, 1, NULL);
+        Py_DECREF(message);
+        if (sent > 0) {
+            *result = Py_NewRef(Py_None);
+            return PYGEN_RETURN;
+        }
+    }
+    else if (self->general == NULL)
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    if (self->general == NULL)
+        return PYGEN_ERROR;
+    return PyIter_Send(self->general, value, result);
+}
+
+static PyObject *
+sending_send_method(PyObject *object, PyObject *value)
+{
+    PyObject *result;
+
+    if (sending_send(object, value, &result) == PYGEN_RETURN) {
+        PyErr_SetObject(PyExc_StopIteration, result);
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+static PyObject *
+sending_next(PyObject *object)
+{
+    return sending_send_method(object, Py_None);
+}
+
+static PyObject *
+sending_throw(PyObject *object, PyObject *args)
+{
+    Sending *self = (Sending *)object;
+    PyObject *type, *value = NULL, *traceback = NULL, *method, *answer;
+
+    if (!PyArg_ParseTuple(args, "O|OO:throw", &type, &value, &traceback))
+        return NULL;
+    Py_CLEAR(self->message);
+    if (self->general != NULL) {
+        if ((method = PyObject_GetAttrString(self->general, "throw")) == NULL)
+            return NULL;
+        answer = PyObject_Call(method, args, NULL);
+        Py_DECREF(method);
+        return answer;
+    }
+    if (PyType_Check(type))
+        PyErr_SetObject(type, value);
+    else
+        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
+    return NULL;
+}
+
+static PyObject *
+sending_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    Sending *self = (Sending *)object;
+    PyObject *method, *answer;
+
+    Py_CLEAR(self->message);
+    if (self->general == NULL)
+        Py_RETURN_NONE;
+    if ((method = PyObject_GetAttrString(self->general, "close")) == NULL)
+        return NULL;
+    answer = PyObject_CallFunctionObjArgs(method, NULL);
+    Py_DECREF(method);
+    return answer;
+}
+
+static PyMethodDef sending_methods[] = {
+    {"send", sending_send_method, METH_O, "Goes on."},
+    {"throw", sending_throw, METH_VARARGS, "Goes on with an exception."},
+    {"close", sending_close, METH_NOARGS, "Gives up."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot sending_slots[] = {
+    {Py_tp_dealloc, sending_dealloc},
+    {Py_tp_traverse, sending_traverse},
+    {Py_tp_clear, sending_clear},
+    {Py_tp_methods, sending_methods},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, sending_next},
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, sending_send},
+    {0, NULL},
+};
+
+static PyType_Spec sending_spec = {
+    .name = "rfc6455._native.channel.Sending",
+    .basicsize = sizeof(Sending),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = sending_slots,
+};
+
+/* The module */
+
+/* Returns an attribute of a module, or NULL with an exception set. */
+static PyObject *
+import_from(const char *name, const char *attribute)
+{
+    PyObject *imported = PyImport_ImportModule(name), *found;
+
+    if (imported == NULL)
+        return NULL;
+    found = PyObject_GetAttrString(imported, attribute);
+    Py_DECREF(imported);
+    return found;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+    PyObject *states;
+
+    for (int i = 0; i < NAMES; i++)
+        if ((state->names[i] = PyUnicode_InternFromString(NAME_TEXTS[i])) == NULL)
+            return -1;
+    if ((state->join = PyUnicode_InternFromString("join")) == NULL ||
+        (state->empty = PyBytes_FromStringAndSize(NULL, 0)) == NULL ||
+        (state->new_masking_key = import_from("rfc6455.masking", "new_masking_key")) == NULL ||
+        (states = import_from("rfc6455.state", "State")) == NULL)
+        return -1;
+    state->open_state = PyObject_GetAttrString(states, "OPEN");
+    Py_DECREF(states);
+    state->sending_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &sending_spec, NULL);
+    state->channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &channel_spec, NULL);
+    if (PyErr_Occurred())
+        return -1;
+    return PyModule_AddType(module, state->channel_type);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    ModuleState *state = PyModule_GetState(module);
+
+    Py_VISIT(state->channel_type);
+    Py_VISIT(state->sending_type);
+    Py_VISIT(state->open_state);
+    Py_VISIT(state->new_masking_key);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->channel_type);
+    Py_CLEAR(state->sending_type);
+    Py_CLEAR(state->empty);
+    Py_CLEAR(state->join);
+    Py_CLEAR(state->open_state);
+    Py_CLEAR(state->new_masking_key);
+    for (int i = 0; i < NAMES; i++)
+        Py_CLEAR(state->names[i]);
+    return 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "rfc6455._native.channel",
+    .m_doc = "The short way of messages between a transport and whoever takes them.",
+    .m_size = sizeof(ModuleState),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+};
+
+PyMODINIT_FUNC
+PyInit_channel(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,3 @@
+from ..asyncio.channel import PythonChannel
+
+class Channel(PythonChannel): ...

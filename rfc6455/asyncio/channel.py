@@ -1,0 +1,180 @@
+"""Where a connection's messages go through: the state of its hot path, and its entrances.
+
+What lives here: what the transport and the application call for every message. In Python they go
+the general way, which is told in `outgoing` and `endpoint`. The native twin, `_native.channel`, has
+a short way beside it: for reads that hold nothing but whole messages, and for messages that nothing
+stands in the way of. It takes nothing that the general way would not take in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Sized
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..codec import NativeChannel
+from ..connection import Connection
+from ..prepared import PreparedMessage
+
+__all__ = ["Channel", "Data", "Overflow", "PythonChannel"]
+
+Data: TypeAlias = str | bytes | bytearray | memoryview
+
+
+class Overflow(Enum):
+    """What `WebSocket.push` does when a peer reads so slowly that no more may wait for it."""
+
+    DISCONNECT = "disconnect"
+    """Ends the connection with 1008; what waits is still sent before, if the peer takes it."""
+    DROP_OLDEST = "drop oldest"
+    """Gives up the messages that have waited longest."""
+    DROP_NEWEST = "drop newest"
+    """Gives up the message that would be one too many."""
+
+
+class PythonChannel:
+    """What a connection inherits from, with what is looked at for every message."""
+
+    __slots__ = (
+        "_batching",
+        "_collected",
+        "_core",
+        "_flush_scheduled",
+        "_inbox",
+        "_loop",
+        "_must_wait",
+        "_on_message",
+        "_outbox",
+        "_transport",
+        "_write_paused",
+    )
+
+    _core: Connection
+    _transport: asyncio.Transport
+    _loop: asyncio.AbstractEventLoop
+    _outbox: list[bytes]
+    """The core's own list of frames."""
+    _inbox: Sized
+    """What waits for the application: messages; nothing where a `Listener` takes them at once."""
+    _on_message: Callable[..., object] | None
+    """Who takes them at once."""
+
+    _batching: bool
+    """Whether a read is being dealt with: what is sent leaves when that is over."""
+    _collected: int
+    """Bytes that have not left for that reason."""
+    _flush_scheduled: bool
+    _write_paused: bool
+    _must_wait: bool
+    """Whether `send` has to wait for its turn."""
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what a read brought."""
+        self._receive_read(data)
+
+    def send(
+        self,
+        message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
+        *,
+        compress: bool | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Sends a message: text for `str`, binary for the other types of bytes, which are copied.
+
+        From an iterator, which may be asynchronous, the items become the fragments of one message
+        (RFC 6455 §5.4), each sent as it comes; they are all text or all bytes. Other messages wait
+        until it ends. An iterator that fails, or a task that is cancelled, in the middle of it
+        leaves a message that cannot be completed: the connection is closed with 1011. An iterator
+        without items sends nothing.
+
+        Waits while more than `Limits.write_high_water` bytes wait to be written. When it is
+        cancelled or raises, nothing of a message that is not an iterator was sent.
+
+        Args:
+            message: the message.
+            compress: whether it is compressed, where the peer agreed to that; None lets the
+                extension decide by its size, or the size of the first fragment.
+
+        Raises:
+            ConnectionClosed: the connection is over, or is being closed by us.
+            UsageError: the text holds surrogates; or fragments of text and bytes are mixed.
+            TypeError: it is neither text nor bytes, nor an iterator of them.
+        """
+        return self._send(message, compress=compress)
+
+    def push(
+        self,
+        message: Data | PreparedMessage,
+        *,
+        key: Hashable = None,
+        overflow: Overflow = Overflow.DISCONNECT,
+        compress: bool | None = None,
+    ) -> bool:
+        """Sends a message without waiting.
+
+        While more than `Limits.write_high_water` bytes wait to be written, pushed messages wait in
+        a queue of at most `Limits.max_unsent_size` bytes; in order, and before what is sent later.
+
+        Args:
+            message: the message.
+            key: a message that waits with the same key gives its place to this one: for a state of
+                which only the latest matters.
+            overflow: what happens where the queue is full.
+            compress: as in `send`.
+
+        Returns:
+            Whether the message was sent or waits. A message that waits may still give way to a
+            later one; `dropped` counts those that did, but for those with a key.
+
+        Raises:
+            ConnectionClosed: the connection is over, or is being closed by us.
+            UsageError: the text holds surrogates.
+            TypeError: it is neither text nor bytes.
+        """
+        return self._push(message, key=key, overflow=overflow, compress=compress)
+
+    # The general way
+
+    def _receive_read(
+        self, data: bytes, position: int = 0, events: list[Any] | None = None
+    ) -> None:
+        """Takes a read; its messages up to ``position`` are in ``events`` already."""
+        raise NotImplementedError
+
+    async def _send(
+        self,
+        message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
+        *,
+        compress: bool | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def _push(
+        self,
+        message: Data | PreparedMessage,
+        *,
+        key: Hashable = None,
+        overflow: Overflow = Overflow.DISCONNECT,
+        compress: bool | None = None,
+    ) -> bool:
+        raise NotImplementedError
+
+    # The short way
+
+    def _allow_shortcuts(
+        self, takes_reads: bool, masked: bool, whole_limit: int, plain_below: int
+    ) -> None:
+        """Says which messages may take the short way.
+
+        Args:
+            takes_reads: whether whole messages in reads may.
+            masked: whether the peer must mask.
+            whole_limit: bytes; larger messages may not come that way.
+            plain_below: bytes; messages of this size and more may not go that way.
+        """
+
+
+if TYPE_CHECKING:
+    Channel = PythonChannel
+else:
+    Channel = PythonChannel if NativeChannel is None else NativeChannel

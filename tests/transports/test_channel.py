@@ -1,0 +1,306 @@
+"""The short way of messages in the native twin: the same as the general way, only shorter.
+
+The general way is what a connection has that is never told which messages may take the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rfc6455 import (
+    CallbackWebSocket,
+    Connection,
+    ConnectionClosed,
+    Limits,
+    Listener,
+    PermessageDeflate,
+    PreparedMessage,
+    Role,
+    UsageError,
+    WebSocket,
+)
+from rfc6455.asyncio.endpoint import NATIVE
+from rfc6455.frames import Opcode
+from rfc6455.testing import run
+from tests.helpers import both_roles, peer_frame
+
+from .support import (
+    BAD_FRAME,
+    MemoryTransport,
+    close,
+    make_websocket,
+    ping,
+    settle,
+    text,
+    virtual_time,
+)
+
+native = pytest.mark.skipif(not NATIVE, reason="the native twin is not built, or not wanted")
+
+
+class GeneralWebSocket(WebSocket):
+    """Takes the general way alone."""
+
+    def _settle(self) -> None:
+        pass
+
+
+class GeneralCallbackWebSocket(CallbackWebSocket):
+    """Takes the general way alone."""
+
+    def _settle(self) -> None:
+        pass
+
+
+def connection(role: Role = Role.SERVER, **limits: Any) -> Connection:
+    extension = PermessageDeflate(threshold=200).accept([])
+    assert extension is not None
+    return Connection(
+        role,
+        limits=Limits(ping_interval=None, write_timeout=None, **limits),
+        extensions=[extension[1]],
+        now=asyncio.get_running_loop().time(),
+    )
+
+
+# Both ways do the same
+
+frames = st.one_of(
+    st.text(max_size=40).map(lambda t: peer_frame(Role.SERVER, Opcode.TEXT, t.encode())),
+    st.binary(max_size=40).map(lambda b: peer_frame(Role.SERVER, Opcode.BINARY, b)),
+    st.sampled_from(
+        [
+            peer_frame(Role.SERVER, Opcode.BINARY, bytes(126)),
+            peer_frame(Role.SERVER, Opcode.BINARY, bytes(70_000)),
+            peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False),
+            peer_frame(Role.SERVER, Opcode.CONTINUATION, b"b"),
+            peer_frame(Role.SERVER, Opcode.TEXT, b"\xff"),
+            text("x") * 300,
+            ping(b"p"),
+            close(),
+            BAD_FRAME,
+        ]
+    ),
+)
+conversations = st.lists(st.tuples(st.lists(frames, max_size=6).map(b"".join), st.integers(0, 9)))
+
+
+def play(kind: str, general: bool, reads: list[tuple[bytes, int]], reply: str) -> Any:
+    """What is seen of a conversation: what the application got, and what was written."""
+    got: list[object] = []
+
+    async def echo(websocket: WebSocket) -> None:
+        try:
+            async for message in websocket:
+                got.append(message)
+                if len(got) % 7 == 6:
+                    await asyncio.sleep(0)
+                if reply == "push":
+                    websocket.push(message)
+                    websocket.push(PreparedMessage(message))
+                else:
+                    await websocket.send(message)
+                if reply == "close" and len(got) == 3:
+                    websocket.start_close(4000)
+        except ConnectionClosed as error:
+            got.append(type(error))
+
+    class Echo(Listener):
+        def on_message(self, websocket: CallbackWebSocket, message: str | bytes) -> None:
+            got.append(message)
+            websocket.push(message)
+            if reply == "close" and len(got) == 3:
+                websocket.start_close(4000)
+            if reply == "send" and len(got) == 5:
+                raise ZeroDivisionError
+
+        def on_close(self, websocket: CallbackWebSocket) -> None:
+            got.append(websocket.close_code)
+
+    async def main() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        transport = MemoryTransport()
+        core = connection(max_message_size=100_000)
+        websocket: Any
+        if kind == "listener":
+            make = GeneralCallbackWebSocket if general else CallbackWebSocket
+            websocket = make(core, transport, loop, Echo(), on_error=got.append)
+        else:
+            websocket = (GeneralWebSocket if general else WebSocket)(core, transport, loop)
+        transport.set_protocol(websocket)
+        websocket.opened()
+        task = asyncio.create_task(echo(websocket)) if kind == "iterator" else None
+        for data, cut in reads:
+            edge = len(data) * cut // 10
+            for piece in (data[:edge], data[edge:]):
+                loop.call_soon(transport.feed, piece)
+                await settle()
+        websocket.abort()
+        await websocket.wait_closed()
+        if task is not None:
+            await task
+        return transport.writes
+
+    writes = run(main())
+    return got, b"".join(writes)
+
+
+@native
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["iterator", "listener"]),
+    conversations,
+    st.sampled_from(["send", "push", "close"]),
+)
+def test_both_ways_do_the_same(kind: str, reads: list[tuple[bytes, int]], reply: str) -> None:
+    assert play(kind, False, reads, reply) == play(kind, True, reads, reply)
+
+
+@virtual_time
+async def test_short_and_general_messages_leave_in_order() -> None:
+    websocket, transport = make_websocket()
+    messages: list[Any] = ["a", b"b", "c" * 70_000, bytearray(b"d"), "é", PreparedMessage("f"), ""]
+    for message in messages:
+        await websocket.send(message)
+        websocket.push(message)
+    await websocket.send(["g", "h"])
+    expected = [getattr(m, "message", m) for m in messages for _ in range(2)]
+    assert transport.messages[:-1] == [bytes(m) if type(m) is bytearray else m for m in expected]
+    websocket.abort()
+
+
+@both_roles
+@virtual_time
+async def test_small_messages_are_not_compressed_and_large_ones_are(role: Role) -> None:
+    transport = MemoryTransport()
+    websocket = WebSocket(connection(role), transport, asyncio.get_running_loop())
+    transport.set_protocol(websocket)
+    for size in (199, 200):
+        await websocket.send("x" * size)
+        websocket.push("x" * size)
+    await websocket.send("x", compress=True)
+    assert [frame.rsv for frame in transport.frames] == [0, 0, 0x40, 0x40, 0x40]
+    websocket.abort()
+
+
+# The coroutine that `send` returns
+
+
+@pytest.mark.parametrize("message", ["a", b"a"])
+@virtual_time
+async def test_nothing_is_sent_before_it_is_awaited(message: str | bytes) -> None:
+    websocket, transport = make_websocket()
+    sending = websocket.send(message)
+    assert transport.writes == []
+    task = asyncio.create_task(sending)
+    assert transport.writes == []
+    await task
+    assert transport.messages == [message]
+    with pytest.raises(RuntimeError, match="already awaited"):
+        await sending
+    websocket.abort()
+
+
+@virtual_time
+async def test_a_send_that_is_never_awaited_warns() -> None:
+    websocket, transport = make_websocket()
+    forgotten = [websocket.send("a")]
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        forgotten.clear()
+    websocket.send("b").close()
+    assert transport.writes == []
+    websocket.abort()
+
+
+@virtual_time
+async def test_cancelled_before_it_begins() -> None:
+    websocket, transport = make_websocket()
+    task = asyncio.create_task(websocket.send("a"))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert transport.writes == []
+    websocket.abort()
+
+
+@virtual_time
+async def test_cancelled_while_it_waits() -> None:
+    websocket, transport = make_websocket(write_timeout=None)
+    transport.congested = True
+    await websocket.send(bytes(70_000))
+    tasks = [asyncio.create_task(websocket.send(name)) for name in "abc"]
+    await settle()
+    tasks[1].cancel()
+    given_up = websocket.send("d")
+    given_up.send(None)
+    given_up.close()
+    with pytest.raises(ZeroDivisionError):
+        websocket.send("e").throw(ZeroDivisionError())
+    transport.flow()
+    await asyncio.wait(tasks)
+    assert transport.messages == [bytes(70_000), "a", "c"]
+    websocket.abort()
+
+
+@virtual_time
+async def test_errors_come_where_it_is_awaited() -> None:
+    websocket, transport = make_websocket()
+    wrong: Any = 1
+    for message, error in (("\ud800", UsageError), (wrong, TypeError)):
+        sending = websocket.send(message)
+        with pytest.raises(error):
+            await sending
+    transport.lose()
+    await settle()
+    sending = websocket.send("a")
+    with pytest.raises(ConnectionClosed):
+        await sending
+
+
+@virtual_time
+async def test_sends_of_gathered_coroutines_leave_in_order() -> None:
+    websocket, transport = make_websocket()
+    await asyncio.gather(*(websocket.send(str(number)) for number in range(5)))
+    assert transport.messages == list("01234")
+    websocket.abort()
+
+
+# What is kept
+
+
+async def echo(websocket: WebSocket) -> None:
+    async for message in websocket:
+        await websocket.send(message)
+
+
+@pytest.mark.parametrize("make", [WebSocket, GeneralWebSocket])
+@virtual_time
+async def test_a_connection_that_is_over_keeps_nothing_alive(make: Callable[..., Any]) -> None:
+    transport = MemoryTransport()
+    websocket = make(connection(), transport, asyncio.get_running_loop())
+    transport.set_protocol(websocket)
+
+    task = asyncio.create_task(echo(websocket))
+    await settle()
+    transport.feed(text("a") + close())
+    await settle()
+    await task
+    kept = weakref.ref(websocket)
+    transport._protocol = None
+    del websocket, task
+    gc.disable()
+    try:
+        for _ in itertools.repeat(None, 3):
+            await settle()
+        assert kept() is None
+    finally:
+        gc.enable()
