@@ -71,7 +71,6 @@ def test_dates_that_are_out_of_date_do_not_pile_up() -> None:
     attendant, member = Attendant(), Member()
     for number in range(1000):
         member.ask(attendant, 1000 - number / 1000)
-    assert len(attendant._agenda) == 1000
     member.ask(attendant, 0)
     assert member.visited.acquire(timeout=PATIENCE)
     until(lambda: len(attendant._agenda) <= STALE)
