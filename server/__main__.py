@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 
 from . import journal, users
-from .app import App, check
+from .app import App
+from .assembly import check
 from .config import Config, ConfigError, parse
 from .engines.base import EngineError
 

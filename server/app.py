@@ -10,39 +10,51 @@ import asyncio
 import hmac
 import logging
 import random
-import ssl
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import rfc6455
-from rfc6455 import CloseCode, Limits, PermessageDeflate, Request, Response
+from rfc6455 import CloseCode, Headers, Limits, PermessageDeflate, Request, Response
 
 from . import protocol
 from .api import Admin, Logins
+from .assembly import (
+    check_whole,
+    make_engine,
+    make_feeds,
+    make_limiter,
+    tls_context,
+    where_to_listen,
+)
 from .asyncapi import document
 from .auth import SUBPROTOCOL, open_authority
 from .chat import Chat
 from .config import Config, ConfigError
-from .engines.embedded import EmbeddedEngine
 from .fallback import Fallback
-from .feeds import Feed, Ticker
+from .feeds import Ticker
 from .gate import UNAUTHENTICATED, Gate
 from .http import HttpError, Pages, answer, answer_json
 from .journal import connection_id
-from .limits import Limiter, Rate, source_of
+from .limits import source_of
 from .metrics import CONTENT_TYPE, Metrics
-from .names import check_topic
 from .protocol import CommandError
 from .services import Services
 from .session import Session
 from .tokens import TokenError
 from .wire import Wire
 
-__all__ = ["App", "check"]
+__all__ = ["App"]
 
 PATH: Final = "/ws"
 """Where the WebSocket is."""
+SHARED: Final = frozenset({"/login", "/token/refresh", "/logout", "/events"})
+"""What pages of other origins need, where these are allowed."""
+PREFLIGHT: Final = (
+    ("Access-Control-Allow-Methods", "GET, POST"),
+    ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
+    ("Access-Control-Max-Age", "600"),
+)
 MAX_OUTBOX_EVENTS: Final = 256
 MAX_OUTBOX_SIZE: Final = 1024 * 1024
 CONTROL_RATE: Final = 10.0
@@ -53,12 +65,6 @@ GOODBYE: Final = frozenset({1000, 1001, 1005})
 """Close codes of clients that end a connection on purpose, and do not say that they come back."""
 TICK: Final = 0.25
 """Seconds between two looks for what is due."""
-TICKER_INTERVAL: Final = 1.0
-"""Seconds between two prices of the same share."""
-SWEEP_INTERVAL: Final = 5.0
-"""Seconds between two looks for those whose token has ended."""
-ABORT_AFTER: Final = 10.0
-"""Seconds after the last one's turn to go, until those who have not gone are dropped."""
 
 logger = logging.getLogger("rfc6455.chat")
 
@@ -74,7 +80,7 @@ class App:
     """
 
     def __init__(self, config: Config) -> None:
-        _check(config)
+        check_whole(config)
         self._config = config
         self._sessions: set[Session] = set()
         self._started = time.monotonic()
@@ -89,12 +95,12 @@ class App:
         )
         self._gate = Gate(
             open_authority(config),
-            _limiter(config),
+            make_limiter(config),
             max_message_size=config.max_message_size,
             metrics=self._metrics,
         )
-        self._engine = _engine(config)
-        feeds = _feeds(config)
+        self._engine = make_engine(config)
+        feeds = make_feeds(config)
         self._ticker = Ticker(feeds["ticker"], random.Random()) if config.ticker else None
         self._chat = Chat(
             self._engine,
@@ -241,8 +247,8 @@ class App:
                 max_connections=config.max_connections,
                 max_connections_per_address=config.max_connections_per_address or None,
                 trusted_proxies=config.trusted_proxies,
-                ssl=_tls(config),
-                **_where(config),
+                ssl=tls_context(config),
+                **where_to_listen(config),
             )
         except rfc6455.UsageError as error:
             raise ConfigError(f"trusted_proxies: {error}") from error
@@ -262,10 +268,24 @@ class App:
 
     async def _process_request(self, request: Request) -> Response | None:
         if not (request.wants_websocket and request.path == PATH):
-            response = await self._pages.respond(request)
+            response = await self._share(request)
             self._metrics.requests.count(str(response.status))
             return response
         return self._admit(request)
+
+    async def _share(self, request: Request) -> Response:
+        """Answers a plain request; pages of the allowed origins may read some answers (CORS)."""
+        if request.path not in SHARED or not self._gate.authority.is_own_page(request):
+            return await self._pages.respond(request)
+        fields = [
+            ("Access-Control-Allow-Origin", request.headers.get("Origin") or ""),
+            ("Access-Control-Allow-Credentials", "true"),
+            ("Vary", "Origin"),
+        ]
+        if request.method == "OPTIONS":
+            return Response(204, Headers([*fields, *PREFLIGHT]))
+        response = await self._pages.respond(request)
+        return replace(response, headers=Headers([*response.headers.items(), *fields]))
 
     def _admit(self, request: Request) -> Response | None:
         """Judges who wants to connect; returns the answer to one who may not."""
@@ -399,85 +419,3 @@ class App:
             await asyncio.sleep(SWEEP_INTERVAL)
             self._metrics.loop_delay_seconds.observe(max(0.0, loop.time() - due))
             self._gate.sweep()
-
-
-def check(config: Config) -> None:
-    """Judges the settings as a whole, without putting them to use.
-
-    Raises:
-        ConfigError: they cannot be put to use.
-    """
-    _check(config)
-    _tls(config)
-    open_authority(config, only_check=True).close()
-
-
-def _check(config: Config) -> None:
-    """Refuses what no single option can tell.
-
-    Raises:
-        ConfigError: two options do not go together, or a file is not what it should be.
-    """
-    if config.workers > 1:
-        raise ConfigError(
-            "workers: several processes need an engine that they share, and there is none yet: each"
-            " would have rooms of its own. Run one, and let event_loop be uvloop"
-        )
-    if bool(config.tls_certificate) != bool(config.tls_key):
-        raise ConfigError("tls_certificate and tls_key: one without the other")
-    if config.unix_socket and config.systemd:
-        raise ConfigError("unix_socket and systemd: one or the other")
-
-
-def _where(config: Config) -> dict[str, Any]:
-    if config.systemd:
-        sockets = rfc6455.systemd_sockets()
-        if not sockets:
-            raise ConfigError("systemd: no socket was handed over")
-        return {"sock": sockets}
-    if config.unix_socket:
-        return {"path": config.unix_socket}
-    return {"host": config.host, "port": config.port}
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    if not config.tls_certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(config.tls_certificate, config.tls_key)
-    except OSError as error:
-        raise ConfigError(f"tls_certificate, tls_key: {error}") from error
-    return context
-
-
-def _feeds(config: Config) -> dict[str, Feed]:
-    feeds = {"ticker": Feed("ticker", TICKER_INTERVAL)} if config.ticker else {}
-    for entry in config.feeds:
-        name, _, interval = entry.partition("=")
-        try:
-            seconds = float(interval)
-            check_topic(name)
-        except (ValueError, CommandError) as error:
-            raise ConfigError(f"feeds: {entry!r} is not name=seconds") from error
-        if name in feeds or not 0.1 <= seconds <= 3600:
-            raise ConfigError(f"feeds: {entry!r}: a new name, and 0.1 to 3600 seconds")
-        feeds[name] = Feed(name, seconds)
-    return feeds
-
-
-def _engine(config: Config) -> EmbeddedEngine:
-    return EmbeddedEngine(
-        Path(config.database) if config.database else None,
-        durability=config.durability,
-        kept=config.history,
-        kept_seconds=config.history_days * 86400,
-    )
-
-
-def _limiter(config: Config) -> Limiter:
-    return Limiter(
-        connection=Rate(config.connection_rate, config.connection_burst),
-        user=Rate(config.user_rate, config.user_burst),
-        address=Rate(config.address_rate, config.address_burst),
-    )

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import rfc6455
 from server.accounts import Accounts
-from server.app import App, check
+from server.app import App
+from server.assembly import check
 from server.auth import COOKIE
 from server.config import Config, ConfigError
 from server.tokens import Role, Tokens, secret_key
@@ -200,6 +201,30 @@ async def test_pages_are_there_and_safe(path: str) -> None:
         assert status == 200
         assert "<script>" not in text
         assert "script-src 'self';" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/login", "/token/refresh", "/logout", "/events"])
+@async_test
+async def test_pages_of_allowed_origins_may_read_the_answers(path: str) -> None:
+    settings: dict[str, Any] = {"allowed_origins": (ORIGIN,)}
+    async with running(**settings) as address, site(address) as page:
+        for origin, is_allowed in ((ORIGIN, True), ("https://evil.example", False)):
+            for method, status in (("OPTIONS", 204), ("POST", 415)):
+                headers = {"Origin": origin}
+                found, _, response = await page.ask(method, path, headers=headers)
+                shared = response.headers.get("Access-Control-Allow-Origin")
+                assert shared == (ORIGIN if is_allowed else None)
+                if is_allowed:
+                    assert found == status
+                    assert response.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/api/admin/overview", "/metrics", "/api/stats", "/"])
+@async_test
+async def test_other_answers_are_for_the_own_pages(path: str) -> None:
+    async with running(allowed_origins=(ORIGIN,)) as address, site(address) as page:
+        _, _, response = await page.ask("GET", path, headers={"Origin": ORIGIN})
+        assert "Access-Control-Allow-Origin" not in response.headers
 
 
 # Health and numbers
