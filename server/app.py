@@ -65,6 +65,10 @@ GOODBYE: Final = frozenset({1000, 1001, 1005})
 """Close codes of clients that end a connection on purpose, and do not say that they come back."""
 TICK: Final = 0.25
 """Seconds between two looks for what is due."""
+SWEEP_INTERVAL: Final = 5.0
+"""Seconds between two looks for those whose token has ended."""
+ABORT_AFTER: Final = 10.0
+"""Seconds after the last one's turn to go, until those who have not gone are dropped."""
 
 logger = logging.getLogger("rfc6455.chat")
 

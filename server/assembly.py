@@ -32,10 +32,6 @@ __all__ = [
 
 TICKER_INTERVAL: Final = 1.0
 """Seconds between two prices of the same share."""
-SWEEP_INTERVAL: Final = 5.0
-"""Seconds between two looks for those whose token has ended."""
-ABORT_AFTER: Final = 10.0
-"""Seconds after the last one's turn to go, until those who have not gone are dropped."""
 
 
 def check(config: Config) -> None:
