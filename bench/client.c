@@ -178,7 +178,8 @@ void flush(struct client *c)
             left -= size;
             at = 0;
         }
-        ssize_t sent = writev(c->fd, slices, count);
+        ssize_t sent = count == 1 ? send(c->fd, slices[0].iov_base, slices[0].iov_len, MSG_NOSIGNAL)
+                                  : writev(c->fd, slices, count);
         if (sent < 0) {
             if (errno != EAGAIN)
                 die("load: connection %u: %s", c->number, strerror(errno));

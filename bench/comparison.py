@@ -8,6 +8,8 @@ cells a benchmark has.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -69,6 +71,9 @@ def option_parser(
         "--warmup", type=duration, help="seconds before each (default: 0.25; quick: 0.1)"
     )
     parser.add_argument("--quick", action="store_true", help="few candidates, few cells")
+    parser.add_argument(
+        "--realtime", action="store_true", help="come before all other programs (for root)"
+    )
     parser.add_argument("--json", action="store_true", help=f"write {name}.json")
     parser.add_argument(
         "--results",
@@ -99,10 +104,22 @@ def prepare(parser: argparse.ArgumentParser, arguments: list[str] | None) -> arg
         build("echo")
     except BuildError as error:
         parser.error(str(error))
+    if options.realtime:
+        come_first(parser)
+    # Whoever ends the benchmark ends its servers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options.server_core, options.load_core = cores() or (None, None)
     if options.server_core is None:
         print("one core for server and generator: these figures say little", file=sys.stderr)
     return options
+
+
+def come_first(parser: argparse.ArgumentParser) -> None:
+    """Gives this process real-time priority, which all that it starts inherit."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except (AttributeError, PermissionError) as error:
+        parser.error(f"no real-time priority here: {error}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ QUICK_SERVERS: Final = ("rfc6455", "picows.websockets", "websockets", "c-ws")
 
 
 def comes_first(core: int | None) -> None:
-    """Keeps this process on a core, and puts it before others there."""
+    """Keeps this process on a core, and puts it before others there, those with --realtime too."""
     keep = pinned(core)
     if keep is not None:
         keep()
     with suppress(AttributeError, PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
 
 
 @contextmanager

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -393,6 +394,7 @@ int main(int count, char **arguments)
 {
     struct rlimit files;
     read_options(count, arguments);
+    signal(SIGPIPE, SIG_IGN); /* who has closed is found out by the error, and named */
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
