@@ -41,7 +41,7 @@ MAX_HINT: Final = 60.0
 STEADY_AFTER: Final = 5.0
 """Seconds of being connected after which delays begin anew."""
 MAX_EVENTS: Final = 1024
-"""Events that may wait for the application; then nothing more is read."""
+"""Events that may wait for the application. Then those from logs are left out, and read later."""
 
 logger = logging.getLogger("rfc6455.chat.client")
 
@@ -52,10 +52,11 @@ class _Retry(Exception):
 
 @dataclass(slots=True)
 class _Log:
-    """What we have of a log: a position, or nothing; and whether its events come now."""
+    """What we have of a log: a position, or nothing; whether its events come, and are taken."""
 
     since: Event | None = None
     is_live: bool = False
+    is_behind: bool = False
     entered: asyncio.Future[None] | None = None
 
 
@@ -82,7 +83,8 @@ class ChatClient:
         secret: of a guest who was here before.
         delays: makes the delays between attempts to connect, in seconds.
         max_queued: how many messages may wait to be confirmed.
-        is_listening: whether the application takes events. While 1024 wait for it, nothing is read.
+        is_listening: whether the application takes events. Where it is slow and 1024 wait for it,
+            those that are in no log are left out, and the others are read from their logs later.
         options: further arguments for `rfc6455.connect`.
     """
 
@@ -110,7 +112,7 @@ class ChatClient:
         self._deliveries = Deliveries(max_queued)
         self._is_listening = is_listening
         self._options = options or {}
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue(MAX_EVENTS)
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._rooms: dict[str, _Log] = {}
         self._inbox = _Log()
         self._notifications = _Log()
@@ -141,6 +143,8 @@ class ChatClient:
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Iterates over events until the client has ended."""
         while (event := await self._events.get()) is not None:
+            if self._events.qsize() == MAX_EVENTS // 2:
+                self._catch_up()
             yield event
 
     @property
@@ -308,7 +312,7 @@ class ChatClient:
         self._is_online = True
         if "expires_in" in answer:
             self._plan_refresh(answer["expires_in"])
-        await self._tell({**answer, "type": "connected"})
+        self._tell({**answer, "type": "connected"})
         await self._take_log("inbox", self._inbox, answer["inbox"])
         await self._take_log("notifications", self._notifications, answer["notifications"])
         for room, log in self._rooms.items():
@@ -320,7 +324,7 @@ class ChatClient:
 
     async def _disconnected(self, reason: str) -> None:
         if self._is_online:
-            await self._tell({"type": "disconnected", "reason": reason})
+            self._tell({"type": "disconnected", "reason": reason})
         self._is_online = False
         for timer in self._timers:
             timer.cancel()
@@ -349,9 +353,6 @@ class ChatClient:
         if not self._entered.done():
             self._entered.set_exception(error)
         self._entered.exception()
-        # Who waits for events need not see the last of them, but the end.
-        if self._events.full():
-            self._events.get_nowait()
         self._events.put_nowait(None)
 
     def _plan_refresh(self, expires_in: float) -> None:
@@ -394,12 +395,25 @@ class ChatClient:
                 await handler(event if type_ == "ack" else _error(event))
             return
         log = self._log_of(event)
-        if log is None or self._is_news(log, event):
-            await self._tell(event)
+        is_full = self._events.qsize() >= MAX_EVENTS
+        if log is not None and (is_full or log.is_behind):
+            # Whoever takes no events may be waiting for an answer, so that reading must go on.
+            log.is_behind = True
+        elif not is_full and (log is None or self._is_news(log, event)):
+            self._tell(event)
 
-    async def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event) -> None:
         if self._is_listening:
-            await self._events.put(event)
+            self._events.put_nowait(event)
+
+    def _catch_up(self) -> None:
+        """Reads what was left out, now that there is room for it."""
+        for room, log in self._rooms.items():
+            if log.is_behind and self._is_online:
+                self._enter(room, log, is_rest=True)
+        for type_, log in (("inbox", self._inbox), ("notifications", self._notifications)):
+            if log.is_behind and self._is_online:
+                self._read_on(type_, log)
 
     def _log_of(self, event: Event) -> _Log | None:
         if event["type"] in ("message", "edited", "deleted"):
@@ -416,19 +430,24 @@ class ChatClient:
     async def _take_log(self, type: str, log: _Log, part: Event) -> None:
         """Takes a part of the private messages or notifications, and asks for the rest."""
         if log.since is not None and not part["recovered"]:
-            await self._tell({"type": "gap", "log": type})
+            self._tell({"type": "gap", "log": type})
         first = log.since is None
         for event in part["history"]:
             if not first or type == "inbox":
-                await self._tell(event)
+                self._tell(event)
         log.since = {"epoch": part["epoch"], "offset": part["offset"]}
-        if part["more"]:
+        log.is_behind = part["more"] and self._events.qsize() >= MAX_EVENTS
+        if part["more"] and not log.is_behind:
+            self._read_on(type, log)
 
-            async def take(outcome: Event | ChatError) -> None:
-                if not isinstance(outcome, ChatError):
-                    await self._take_log(type, log, outcome["log"])
+    def _read_on(self, type: str, log: _Log) -> None:
+        async def take(outcome: Event | ChatError) -> None:
+            if not isinstance(outcome, ChatError):
+                await self._take_log(type, log, outcome["log"])
+            elif outcome.code in RETRYABLE and outcome.code != "connection_lost":
+                self._later(_delay(outcome), lambda: self._read_on(type, log))
 
-            self._post({"type": type, "since": log.since}, take)
+        self._post({"type": type, "since": log.since}, take)
 
     # Rooms
 
@@ -465,14 +484,17 @@ class ChatClient:
         history = answer["history"]
         if not is_rest or not answer["recovered"]:
             about = {key: answer[key] for key in ("recovered", "members", "count", "topic", "read")}
-            await self._tell({"type": "entered", "room": room, **about})
+            self._tell({"type": "entered", "room": room, **about})
         if not answer["recovered"]:
             begin = history[0]["offset"] - 1 if history else answer["offset"]
             log.since = {"epoch": answer["epoch"], "offset": begin}
         for event in history:
             if self._is_news(log, event):
-                await self._tell(event)
+                self._tell(event)
         log.since = {"epoch": answer["epoch"], "offset": answer["offset"]}
+        log.is_behind = answer["more"] and self._events.qsize() >= MAX_EVENTS
+        if log.is_behind:
+            return
         if answer["more"]:
             self._enter(room, log, is_rest=True)
             return
@@ -485,7 +507,7 @@ class ChatClient:
         if log.entered is not None and not log.entered.done():
             log.entered.set_exception(error)
         self._deliveries.fail(("room", room), error)
-        await self._tell({"type": "expelled", "room": room, "code": error.code})
+        self._tell({"type": "expelled", "room": room, "code": error.code})
 
     # Deliveries
 

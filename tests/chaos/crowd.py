@@ -41,7 +41,7 @@ class Member(ChatClient):
         self.lateness: list[float] = []
         self.is_recovered = True
 
-    async def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event) -> None:
         if event["type"] == "entered":
             self.is_recovered = bool(event["recovered"])
 

@@ -65,7 +65,7 @@ class Subscriber(ChatClient):
         self._history = history
         self._progress = progress
 
-    async def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event) -> None:
         if event["type"] == "entered":
             self._steps(event["room"]).append(Entered(event["recovered"]))
 

@@ -7,10 +7,12 @@ filling its disk and moving its clock. This file does not know who talks to it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,6 +57,7 @@ class ChatProcess:
         self._clock = folder / "clock" if has_clock else None
         self._disk = folder / "disk"
         self._disk.mkdir()
+        self._database = self._disk / "chat.db"
         self._is_mounted = self._mount()
         self._process: asyncio.subprocess.Process | None = None
         if self._clock is not None:
@@ -68,7 +71,7 @@ class ChatProcess:
         """Starts, and returns once the server has printed its address."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, *self._program, "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--database", str(self._disk / "chat.db"), "--durability", self._durability),
+            *("--database", str(self._database), "--durability", self._durability),
             # The rates are somebody else's promise, and everybody here comes from one address.
             *("--connection-rate", "0", "--user-rate", "0", "--address-rate", "0"),
             *("--max-connections-per-address", "0", "--max-connections", "15000"),
@@ -101,6 +104,9 @@ class ChatProcess:
 
     def fill_disk(self) -> None:
         """Leaves no room for another byte: on a small disk, or else by a limit on its files."""
+        # What the write-ahead log has taken from the disk before would do for many messages.
+        with contextlib.closing(sqlite3.connect(self._database)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if self._is_mounted:
             with (self._disk / "filler").open("wb", buffering=0) as filler:
                 try:
@@ -108,8 +114,7 @@ class ChatProcess:
                         pass
                 except OSError:
                     return
-        largest = max(path.stat().st_size for path in self._disk.iterdir())
-        self._limit_files(largest)
+        self._limit_files(0)
 
     def free_disk(self) -> None:
         """Makes room again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,8 +12,9 @@ from typing import Any, Self
 import pytest
 
 import rfc6455
+from examples.chat_bot import answer
 from server.app import App
-from server.client import ChatClient, ChatError, Event
+from server.client import MAX_EVENTS, ChatClient, ChatError, Event
 from server.config import Config
 from tests.helpers import async_test
 
@@ -273,18 +275,33 @@ def _token(secret: str, seconds: float) -> str:
     return jwt.encode(claims, secret, "HS256")
 
 
+class Stalling(ChatClient):
+    """A client that can stop to read."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        super().__init__(uri, name, delays=at_once, options=SMALL_BUFFERS)
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+
+    async def _receive(self, event: Event) -> None:
+        await self.may_read.wait()
+        await super()._receive(event)
+
+
 @async_test
 async def test_who_is_too_slow_comes_back_and_misses_nothing() -> None:
     async with (
         running() as address,
         chatting(address, "Ann", "lobby", is_listening=False) as ann,
-        chatting(address, "Bob", "lobby", options=SMALL_BUFFERS) as bob,
+        Stalling(f"ws://{address}/ws", "Bob") as bob,
     ):
-        # Nobody takes Bob's events, so that his client reads no more, and the server gives him up.
+        await bob.join("lobby")
+        bob.may_read.clear()
         sent = 0
         while (await ann.request("members", room="lobby"))["online"] == 2:
             await ann.send("lobby", f"{sent} {'x' * 3900}")
             sent += 1
+        bob.may_read.set()
         events = [event async for event in _until(bob, f"{sent - 1} {'x' * 3900}")]
         assert [e["offset"] for e in events if e["type"] == "message"] == list(range(1, sent + 1))
         assert "4408" in next(e["reason"] for e in events if e["type"] == "disconnected")
@@ -305,3 +322,42 @@ async def test_a_server_that_restarts_says_when_to_come_back() -> None:
             assert visitor.leaving is not None
             await visitor.leaving
             assert await chat.send("lobby", "back") == 1
+
+
+@async_test
+async def test_who_takes_no_events_gets_answers_and_later_all_events() -> None:
+    async with (
+        running() as address,
+        chatting(address, "Ann", "lobby", is_listening=False) as ann,
+        chatting(address, "Bob", "lobby") as bob,
+    ):
+        await bob.request("subscribe", pattern="#")
+        count = MAX_EVENTS + 700
+        for number in range(count):
+            await ann.send("lobby", str(number))
+        # Nobody takes Bob's events yet.
+        await bob.send_private("Bob", "note")
+        assert await bob.send("lobby", "mine") == count + 1
+        assert bob._events.qsize() <= MAX_EVENTS
+        texts: dict[str, list[str]] = {"message": [], "private": []}
+        async for event in bob:
+            if event["type"] in texts:
+                texts[event["type"]].append(event["text"])
+            if len(texts["message"]) > count and texts["private"]:
+                break
+        assert texts["message"] == [*(str(number) for number in range(count)), "mine"]
+        assert texts["private"] == ["note"]
+
+
+@async_test
+async def test_the_bot_of_the_examples_answers_when_it_is_spoken_to() -> None:
+    async with running() as address, chatting(address, "Ann", "lobby") as ann:
+        bot = asyncio.create_task(answer(f"ws://{address}/ws"))
+        await take(ann, 1, "joined")
+        await ann.send("lobby", "Hello?")
+        await ann.send("lobby", "Hello, Echo!")
+        texts = [event["text"] for event in await take(ann, 3)]
+        assert texts == ["Hello?", "Hello, Echo!", "Ann: Hello, Echo!"]
+        bot.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await bot
