@@ -22,6 +22,7 @@ from typing import Final
 
 from . import broadcast, codec, deflate, echo, fairness, handshakes, memory, memory_deflate
 from .clients import __main__ as clients
+from .comparison import come_first
 from .harness import QUICK_RESULTS, RESULTS, commit, print_table
 from .report import write_report
 from .targets import COLUMNS, TARGETS, judge, load_results, table
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--resume", action="store_true", help="skip what has results of this commit"
     )
+    parser.add_argument("--realtime", action="store_true", help="come before all other programs")
     parser.add_argument("--rounds", type=int, help="of each part")
     parser.add_argument("--results", type=Path, metavar="FOLDER")
     options = parser.parse_args(arguments)
@@ -90,6 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         for name, part in PARTS.items():
             print(f"{name:11} {part.minutes:3} min, quick {part.quick_seconds:3} s: {part.about}")
         return 0
+    if options.realtime:
+        come_first(parser)
     folder = options.results or (QUICK_RESULTS if options.quick else RESULTS)
     further = ["--json", "--results", str(folder)] + ["--quick"] * options.quick
     rounds = [] if options.rounds is None else ["--rounds", str(options.rounds)]

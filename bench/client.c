@@ -33,6 +33,27 @@ static void watch(struct client *c, int operation, uint32_t events)
         die("load: epoll_ctl: %s", strerror(errno));
 }
 
+/* Returns whether the request could be sent, which tells that TCP is connected. */
+static bool send_request(struct client *c)
+{
+    char request[1024];
+    int size = snprintf(request, sizeof request,
+                        "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\n"
+                        "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY
+                        "\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+                        options.path, options.host, options.port,
+                        options.deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
+                                          "client_max_window_bits\r\n"
+                                        : "");
+    ssize_t sent = send(c->fd, request, (size_t)size, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EAGAIN)
+        return false;
+    if (sent != size)
+        die("load: connection %u: request not sent: %s", c->number, strerror(errno));
+    c->state = UPGRADING;
+    return true;
+}
+
 /* Connects from one of several loopback addresses: one alone has too few ports for handshakes
  * by the ten thousand. */
 static void connect_socket(struct client *c)
@@ -54,7 +75,7 @@ static void connect_socket(struct client *c)
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
         die("load: connection %u: %s", c->number, strerror(errno));
     c->state = CONNECTING;
-    watch(c, EPOLL_CTL_ADD, EPOLLOUT);
+    watch(c, EPOLL_CTL_ADD, send_request(c) ? EPOLLIN : EPOLLOUT);
 }
 
 void start(struct client *c, unsigned number)
@@ -74,23 +95,6 @@ void restart(struct client *c)
     c->number = number;
     c->sent = sent;
     connect_socket(c);
-}
-
-static void send_request(struct client *c)
-{
-    char request[1024];
-    int size = snprintf(request, sizeof request,
-                        "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\n"
-                        "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY
-                        "\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-                        options.path, options.host, options.port,
-                        options.deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
-                                          "client_max_window_bits\r\n"
-                                        : "");
-    if (send(c->fd, request, (size_t)size, MSG_NOSIGNAL) != size)
-        die("load: connection %u: request not sent: %s", c->number, strerror(errno));
-    c->state = UPGRADING;
-    watch(c, EPOLL_CTL_MOD, EPOLLIN);
 }
 
 /* Makes the frames when the first server has answered: compression depends on what it said. */
@@ -148,7 +152,8 @@ void advance(struct client *c, uint32_t events)
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
         if (error)
             die("load: connection %u: %s", c->number, strerror(error));
-        send_request(c);
+        if (send_request(c))
+            watch(c, EPOLL_CTL_MOD, EPOLLIN);
     }
 }
 
