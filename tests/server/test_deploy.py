@@ -77,10 +77,17 @@ def test_the_dashboard_is_one() -> None:
         assert all(target["expr"] for target in panel["targets"])
 
 
+def assert_kept(config: Config) -> None:
+    """Users and messages outlive the process, where the service may write."""
+    folder = Path("/var/lib/rfc6455-chat")
+    assert Path(config.users).parent == Path(config.database).parent == folder
+
+
 def test_the_settings_are_such() -> None:
     config = load({"config": str(DEPLOY / "chat.toml")}, {})
     assert config.auth == "token"
     assert config.trusted_proxies == ("127.0.0.1", "::1")
+    assert_kept(config)
 
 
 def test_what_the_container_copies_is_there_and_set() -> None:
@@ -91,7 +98,7 @@ def test_what_the_container_copies_is_there_and_set() -> None:
                 assert (ROOT / name).exists()
     environment = dict(re.findall(r"(RFC6455_CHAT_\w+)=(\S+)", text.partition("USER chat")[0]))
     environment.pop("RFC6455_CHAT_JWT_SECRET_FILE")
-    assert load({}, environment).users == "/var/lib/rfc6455-chat/users.db"
+    assert_kept(load({}, environment))
 
 
 # Processes
