@@ -2,7 +2,7 @@
 
 What lives here: the order, and which parts are done already.
 
-    python -m bench                               everything, about 75 minutes
+    python -m bench                               everything, about 80 minutes
     python -m bench --quick                       a glance at everything, about two minutes
     python -m bench --list                        the parts, and how long each takes
     python -m bench echo handshakes               these parts
