@@ -6,7 +6,16 @@ import pytest
 
 from rfc6455.close import CloseCode
 from rfc6455.errors import ProtocolError
-from rfc6455.frames import Frame, FrameHeader, Opcode, apply_mask, decode, decode_header, encode
+from rfc6455.frames import (
+    Frame,
+    FrameHeader,
+    Opcode,
+    apply_mask,
+    decode,
+    decode_header,
+    encode,
+    encode_message,
+)
 
 KEY = bytes.fromhex("37fa213d")
 FRAMES = [
@@ -49,6 +58,13 @@ def test_decode_wants_every_byte(wire: str, key: bytes | None, frame: Frame) -> 
     data = bytes.fromhex(wire)
     for end in {*range(min(len(data), 20)), len(data) - 1}:
         assert decode(data[:end], masked=key is not None, allowed_rsv=0x40) is None
+
+
+@pytest.mark.parametrize("key", [None, b"\x37\xfa\x21\x3d"])
+def test_encode_message_tells_text_from_binary(key: bytes | None) -> None:
+    for message, opcode in (("h\u00e9", Opcode.TEXT), (b"h\xe9", Opcode.BINARY)):
+        payload = message.encode() if isinstance(message, str) else message
+        assert encode_message(message, key) == encode(opcode, payload, masking_key=key)
 
 
 def test_decode_header_tells_all_but_the_payload() -> None:

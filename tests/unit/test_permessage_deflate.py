@@ -156,6 +156,18 @@ def test_inflater_is_asked_for_steps_and_for_one_byte_more_than_may_come_out() -
     assert asked == [65536, 65536, 65536, 200_000 - 3 * 65536 + 1]
 
 
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 10_000])
+def test_no_more_is_remembered_than_a_window(size: int) -> None:
+    message = random.Random(6455).randbytes(size)
+    extension = PermessageDeflate(peer_window_bits=12).confirm([("server_max_window_bits", "12")])
+    compressor = zlib.compressobj(wbits=-12)
+    for _ in range(3):
+        data = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        assert extension.decode(data[:-4], final=True, max_size=None) == message
+    history = extension._history  # type: ignore[attr-defined]
+    assert history == (message * 3)[-4096:]
+
+
 # What a client asks for
 
 

@@ -19,7 +19,7 @@ from rfc6455.limits import Limits
 from rfc6455.state import State
 from rfc6455.uri import parse_uri
 from rfc6455.version import USER_AGENT
-from tests.helpers import chunkings
+from tests.helpers import NONCE, chunkings, head
 
 URI = parse_uri("ws://example.com/chat?a=b")
 
@@ -126,6 +126,50 @@ def test_request() -> None:
         "sec-websocket-version": "13",
         "user-agent": USER_AGENT,
     }
+
+
+def test_request_is_written_as_in_the_rfc(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The fields of §1.2, in its spelling: names are case-insensitive, and not every server knows.
+    monkeypatch.setattr("rfc6455.handshake.client.new_key", NONCE.encode)
+    handshake = ClientHandshake(
+        parse_uri("ws://user@server.example.com/chat"),
+        origin="http://example.com",
+        subprotocols=["chat", "superchat"],
+        extensions=[PermessageDeflate(window_bits=15, peer_window_bits=15)],
+        headers=[("Cookie", "a=b")],
+        user_agent="mine/1",
+    )
+    assert handshake.trailing_data == b""
+    assert handshake.request_data() == head(
+        "GET /chat HTTP/1.1",
+        ("Host", "server.example.com"),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", NONCE),
+        ("Sec-WebSocket-Version", "13"),
+        ("Origin", "http://example.com"),
+        ("Sec-WebSocket-Protocol", "chat, superchat"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
+        ("User-Agent", "mine/1"),
+        ("Authorization", "Basic dXNlcjo="),
+        ("Cookie", "a=b"),
+    )
+
+
+def test_fields_of_the_application_take_the_place_of_ours() -> None:
+    handshake = ClientHandshake(URI, headers=[("user-agent", "mine/1"), ("Origin", "http://a")])
+    sent = handshake.request_data().decode().lower()
+    assert sent.count("user-agent: ") == 1
+    assert "user-agent: mine/1\r\n" in sent
+    assert "origin: http://a\r\n" in sent
+
+
+def test_third_extension_must_not_use_the_bit_of_the_first() -> None:
+    factories = [Factory("a", 0x40), Factory("b", 0x20), Factory("c", 0x40)]
+    handshake, fields = start(extensions=factories)
+    answer = switching(fields["sec-websocket-key"], "Sec-WebSocket-Extensions: a, b, c")
+    with pytest.raises(HandshakeError, match="c uses a reserved bit that is taken"):
+        handshake.receive_data(answer)
 
 
 @pytest.mark.parametrize(
