@@ -10,16 +10,18 @@ import pytest
 
 from rfc6455.close import Close
 from rfc6455.connection import Role
-from rfc6455.events import Fault, Message, Ping, Pong
-from rfc6455.frames import Opcode
-from rfc6455.parser import Decoder
+from rfc6455.events import Event, Fault, Message, Ping, Pong
+from rfc6455.frames import Opcode, encode
+from rfc6455.parser import Decoder, take_whole_messages
 from tests.helpers import (
     CLIENT,
+    KEY,
     SERVER,
     Failure,
     both_roles,
     chunkings,
     comparable,
+    header,
     peer_frame,
     split,
 )
@@ -189,3 +191,92 @@ def test_after_a_fault_nothing_of_the_message_is_kept(role: Role, fin: bool) -> 
     assert comparable(events) == [Failure(1007, "8.1")]
     assert kept(under_test) < 10_000
     assert kept(events) < 10_000
+
+
+# The shortcut, and what a transport may read off a decoder
+
+
+def whole(opcode: Opcode, payload: bytes, masked: bool) -> bytes:
+    return encode(opcode, payload, masking_key=KEY if masked else None)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 2, 125, 126, 127, 256, 0xFFFF])
+def test_shortcut_takes_whole_messages(size: int, masked: bool) -> None:
+    text, data = "a" * size, bytes(range(256)) * (size // 256 + 1)
+    run = whole(Opcode.TEXT, text.encode(), masked) + whole(Opcode.BINARY, data[:size], masked)
+    events: list[Event] = []
+    assert take_whole_messages(b"??" + run, 2, masked, size, events) == 2 + len(run)
+    assert events == [text, data[:size]]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 300])
+def test_shortcut_leaves_what_is_not_here_whole(size: int, masked: bool) -> None:
+    message = whole(Opcode.BINARY, bytes(size), masked)
+    for end in range(len(message)):
+        events: list[Event] = []
+        data = message + message[:end]
+        assert take_whole_messages(data, 0, masked, size, events) == len(message)
+        assert events == [bytes(size)]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_shortcut_leaves_what_is_rare_or_wrong(masked: bool) -> None:
+    good = whole(Opcode.TEXT, b"good", masked)
+    for frame in (
+        whole(Opcode.BINARY, bytes(5), masked),
+        whole(Opcode.TEXT, b"\xff", masked),
+        whole(Opcode.TEXT, b"", not masked),
+        whole(Opcode.PING, b"", masked),
+        encode(Opcode.TEXT, b"", fin=False, masking_key=KEY if masked else None),
+        encode(Opcode.TEXT, b"", rsv=0x40, masking_key=KEY if masked else None),
+        # Not in the shortest form; and the form for what is longer than 64 KiB.
+        header(SERVER if masked else CLIENT, 0x82, b"\x7e\x00\x03") + bytes(3),
+        header(SERVER if masked else CLIENT, 0x82, b"\x7f" + bytes(7) + b"\x03") + bytes(3),
+    ):
+        events: list[Event] = []
+        assert take_whole_messages(good + frame + good, 0, masked, 4, events) == len(good)
+        assert events == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "whole_limit"),
+    [
+        ({}, 0xFFFF),
+        ({"max_message_size": 0xFFFF + 1}, 0xFFFF),
+        ({"max_message_size": 10}, 10),
+        ({"max_fragments": 1}, 0xFFFF),
+        ({"max_fragments": 0}, -1),
+    ],
+)
+def test_size_of_messages_that_are_taken_whole(limits: dict[str, Any], whole_limit: int) -> None:
+    assert Decoder(masked=False, **limits).whole_limit == whole_limit
+
+
+def test_decoder_tells_where_it_stands() -> None:
+    decoder = Decoder(masked=False)
+    assert (decoder.at_boundary, decoder.only_messages, decoder.incomplete_size) == (True, True, 0)
+    for data, at_boundary, only_messages, incomplete_size in (
+        (b"\x81\x01a", True, True, 0),
+        (b"\x81", False, True, 0),
+        (b"\x02", False, True, 0),
+        (b"ab", True, True, 0),
+        (b"\x89\x00", True, False, 0),
+        (b"\x02\x03abc", False, True, 3),
+        (b"\x89\x00", False, False, 3),
+        (b"\x80\x02de", True, True, 0),
+        (b"\x81\x03ab", False, True, 2),
+        (b"c\x88\x00", False, False, 0),
+        (b"\x81\x01a", False, True, 0),
+    ):
+        decoder.receive_data(data)
+        assert decoder.at_boundary is at_boundary, data
+        assert decoder.only_messages is only_messages, data
+        assert decoder.incomplete_size == incomplete_size, data
+
+
+def test_decoder_after_a_fault_stands_at_no_boundary() -> None:
+    decoder = Decoder(masked=False)
+    decoder.receive_data(b"\x83")
+    assert (decoder.at_boundary, decoder.only_messages) == (False, False)
