@@ -61,7 +61,7 @@ chaos: .venv/.installed-dev ## Kill the chat 200 times while people talk, and se
 bench: .venv/.installed-bench ## Measure everything, ours beside the peers' (over an hour; ARGS=--list tells the parts).
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-quick: .venv/.installed-bench ## A glance at every benchmark, in about two minutes.
+bench-quick: .venv/.installed-bench ## A glance at every benchmark, in a few minutes.
 	@$(BIN)/python -m bench --quick $(ARGS)
 
 docs: .venv/.installed-docs ## Build the documentation into docs/_build/html; warnings are errors.

@@ -3,7 +3,7 @@
 What lives here: the order, and which parts are done already.
 
     python -m bench                               everything, about 80 minutes
-    python -m bench --quick                       a glance at everything, about two minutes
+    python -m bench --quick                       a glance at everything, a few minutes
     python -m bench --list                        the parts, and how long each takes
     python -m bench echo handshakes               these parts
     python -m bench --resume                      what has no results of this commit yet
