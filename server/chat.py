@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, get_type_hints
@@ -71,6 +70,7 @@ class Chat:
         self.broadcasts = Broadcasts(engine, self._logs, feeds)
         self._users: dict[str, set[Session]] = {}
         self._next_trim = 0.0
+        self._absent_since: dict[str, float] = {}
         self._closing = False
         self._commands: dict[type, Callable[[Session, Any], Awaitable[protocol.Ack]]] = {
             protocol.Refresh: self._refresh,
@@ -202,9 +202,12 @@ class Chat:
         self._next_trim = now + TRIM_INTERVAL
         try:
             await self._engine.trim()
-            since = int((time.time() - GUEST_RETENTION) * 1000)
-            for guest in await self._engine.guests_before(since):
-                await self._forget(guest)
+            # By this clock, which nobody sets, and not by the time when they were last seen.
+            absent = {guest.id: guest for guest in await self._engine.guests_before(2**62)}
+            self._absent_since = {id_: self._absent_since.get(id_, now) for id_ in absent}
+            for id_, since in self._absent_since.items():
+                if now - since >= GUEST_RETENTION:
+                    await self._forget(absent[id_])
         except EngineError as error:
             logger.warning("what is too old could not be removed: %s", error)
 

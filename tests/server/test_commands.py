@@ -508,12 +508,24 @@ async def test_guests_who_do_not_come_back_are_forgotten(monkeypatch: pytest.Mon
         ann.heard.clear()
         await chat.tick(0.0)
         assert (await ann.ask("private", to="Bob", text="x"))["type"] == "ack"
-        monkeypatch.setattr("server.chat.GUEST_RETENTION", -10.0)
+        monkeypatch.setattr("server.chat.GUEST_RETENTION", 60.0)
         await chat.tick(30.0)
         assert "room_removed" not in ann.types
         await chat.tick(60.0)
         assert "room_removed" in ann.types
         assert (await ann.ask("private", to="Bob", text="x"))["code"] == "no_such_user"
+
+
+@async_test
+async def test_a_clock_that_is_set_makes_no_guest_forgotten() -> None:
+    now = 1e9
+    async with chatting(clock=lambda: now) as (_, chat):
+        ann, bob = await enter(chat, "Ann"), await enter(chat, "Bob")
+        await chat.leave(bob)
+        await chat.tick(0.0)
+        now += 86400
+        await chat.tick(60.0)
+        assert (await ann.ask("private", to="Bob", text="x"))["type"] == "ack"
 
 
 @async_test
