@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve test test-pure format lint imports types coverage conformance autobahn autobahn-quick
-.PHONY: mutation fuzz chaos bench bench-quick docs check
+.PHONY: mutation sanitize fuzz chaos bench bench-quick docs check
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ autobahn-quick: .venv/.installed-dev ## The same without the cases that take min
 
 mutation: .venv/.installed-dev ## Change the core in small ways; list what no test notices (takes minutes).
 	@$(BIN)/python scripts/mutation.py $(ARGS)
+
+sanitize: .venv/.installed-dev ## Run what drives the native twin under AddressSanitizer and UBSan.
+	@bash scripts/sanitize.sh $(ARGS)
 
 fuzz: .venv/.installed-fuzz ## Fuzz each boundary of the core, for SECONDS each (default 60).
 	@$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)

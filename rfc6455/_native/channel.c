@@ -36,6 +36,7 @@ enum {
     N_PING_SENT,
     N_PENDING_PONG,
     N_IS_CLOSING,
+    N_CLOSING,
     N_WRITE,
     NAMES,
 };
@@ -44,7 +45,7 @@ static const char *const NAME_TEXTS[NAMES] = {
     "_receive_read", "_send",          "_push",      "_flush",        "_schedule_flush",
     "_hand_out",     "_delivered",     "_after_read", "_fail_with",        "put",
     "time",          "state",          "_last_received", "_ping_sent", "_pending_pong",
-    "is_closing",    "write",
+    "is_closing",    "_closing",       "write",
 };
 
 typedef struct {
@@ -160,10 +161,27 @@ channel_dealloc(PyObject *object)
 
 /* Small steps */
 
+/* Whether everything is there: `__init__` has run, and the garbage collector has not. */
+static int
+is_whole(Channel *self)
+{
+    if (self->core && self->transport && self->loop && self->outbox && self->inbox &&
+        self->on_message)
+        return 1;
+    PyErr_SetString(PyExc_AttributeError, "the connection is not initialised");
+    return 0;
+}
+
+/* Calls a method that may replace what it is called on. */
 static PyObject *
 call(Channel *self, PyObject *object, int name)
 {
-    return PyObject_CallMethodObjArgs(object, self->state->names[name], NULL);
+    PyObject *answer;
+
+    Py_INCREF(object);
+    answer = PyObject_CallMethodObjArgs(object, self->state->names[name], NULL);
+    Py_DECREF(object);
+    return answer;
 }
 
 /* Calls a method of our own for what it does. */
@@ -206,12 +224,14 @@ note_activity(Channel *self)
 static int
 flush(Channel *self)
 {
-    Py_ssize_t count = PyList_Size(self->outbox);
-    PyObject *pending, *data, *closing, *written = NULL;
-    int is_closing;
+    Py_ssize_t count;
+    PyObject *pending, *data, *transport, *closing, *written = NULL;
+    int is_closing = -1;
 
     self->collected = 0;
     self->flush_scheduled = 0;
+    if (!is_whole(self) || (count = PyList_Size(self->outbox)) < 0)
+        return -1;
     if (self->write_paused || count == 0)
         return 0;
     pending = PyObject_GetAttr(self->core, self->state->names[N_PENDING_PONG]);
@@ -225,16 +245,16 @@ flush(Channel *self)
                                                    self->outbox, NULL);
     if (data == NULL)
         return -1;
-    if (PyList_SetSlice(self->outbox, 0, count, NULL) < 0 ||
-        (closing = call(self, self->transport, N_IS_CLOSING)) == NULL) {
-        Py_DECREF(data);
-        return -1;
+    transport = Py_NewRef(self->transport);
+    if (PyList_SetSlice(self->outbox, 0, count, NULL) == 0 &&
+        (closing = call(self, transport, N_IS_CLOSING)) != NULL) {
+        is_closing = PyObject_IsTrue(closing);
+        Py_DECREF(closing);
+        if (is_closing == 0)
+            written = PyObject_CallMethodObjArgs(transport, self->state->names[N_WRITE], data,
+                                                 NULL);
     }
-    is_closing = PyObject_IsTrue(closing);
-    Py_DECREF(closing);
-    if (is_closing == 0)
-        written = PyObject_CallMethodObjArgs(self->transport, self->state->names[N_WRITE], data,
-                                             NULL);
+    Py_DECREF(transport);
     Py_DECREF(data);
     Py_XDECREF(written);
     return is_closing < 0 || (is_closing == 0 && written == NULL) ? -1 : 0;
@@ -260,25 +280,41 @@ fail(Channel *self)
     return answer == NULL ? -1 : 0;
 }
 
+/* Whether the application has closed the connection. */
+static int
+is_closing(Channel *self)
+{
+    PyObject *closing = PyObject_GetAttr((PyObject *)self, self->state->names[N_CLOSING]);
+    int answer;
+
+    if (closing == NULL)
+        return -1;
+    answer = PyObject_IsTrue(closing);
+    Py_DECREF(closing);
+    return answer;
+}
+
 /* Gives messages to the callback, one by one; `_deliver` of a `CallbackWebSocket` does the same. */
 static int
 call_back(Channel *self, PyObject *events)
 {
     PyObject *on_message = Py_NewRef(self->on_message);
     Py_ssize_t count = PyList_Size(events);
-    int failed = 0;
+    int stopped = 0; /* 1 at the end of it all, -1 with an exception */
 
-    /* The callback may close the connection, which ends the short way. */
-    for (Py_ssize_t i = 0; i < count && !failed && (i == 0 || self->takes_reads); i++) {
+    for (Py_ssize_t i = 0; i < count && !stopped; i++) {
         PyObject *answer = PyObject_CallFunctionObjArgs(on_message, (PyObject *)self,
                                                         PyList_GetItem(events, i), NULL);
 
         if (answer == NULL)
-            failed = PyErr_ExceptionMatches(PyExc_Exception) && fail(self) == 0 ? 1 : -1;
+            stopped = PyErr_ExceptionMatches(PyExc_Exception) && fail(self) == 0 ? 1 : -1;
+        /* The callback may have closed the connection, which ends the short way. */
+        else if (!self->takes_reads)
+            stopped = is_closing(self);
         Py_XDECREF(answer);
     }
     Py_DECREF(on_message);
-    return failed < 0 ? -1 : 0;
+    return stopped < 0 ? -1 : 0;
 }
 
 /* Gives messages to the inbox; `_deliver` of a `WebSocket` does the same. */
@@ -308,6 +344,18 @@ put(Channel *self, PyObject *events, Py_ssize_t size)
     return answer == NULL ? -1 : 0;
 }
 
+/* Writes what was sent before an exception, which stays set. */
+static void
+flush_behind_error(Channel *self)
+{
+    PyObject *type, *error, *traceback;
+
+    PyErr_Fetch(&type, &error, &traceback);
+    if (flush(self) < 0)
+        PyErr_WriteUnraisable((PyObject *)self);
+    PyErr_Restore(type, error, traceback);
+}
+
 static PyObject *
 receive_read(Channel *self, PyObject *data, Py_ssize_t position, PyObject *events)
 {
@@ -329,7 +377,8 @@ channel_data_received(PyObject *object, PyObject *data)
     Py_ssize_t size, position;
     int opened = 0, failed;
 
-    if (self->takes_reads && PyBytes_CheckExact(data) && (opened = is_open(self)) < 0)
+    if (!is_whole(self) ||
+        (self->takes_reads && PyBytes_CheckExact(data) && (opened = is_open(self)) < 0))
         return NULL;
     if ((events = PyList_New(0)) == NULL)
         return NULL;
@@ -363,7 +412,9 @@ channel_data_received(PyObject *object, PyObject *data)
         failed = (self->on_message != Py_None ? call_back(self, events)
                                               : put(self, events, size)) < 0;
     self->batching = 0;
-    if (!failed && flush(self) == 0 && (self->takes_reads || tell(self, N_AFTER_READ) == 0))
+    if (failed)
+        flush_behind_error(self);
+    else if (flush(self) == 0 && (self->takes_reads || tell(self, N_AFTER_READ) == 0))
         answer = Py_NewRef(Py_None);
 done:
     Py_DECREF(events);
@@ -382,7 +433,7 @@ quick_frame(Channel *self, PyObject *const *args, Py_ssize_t nargs, PyObject *ke
     const char *payload;
     int opcode = BINARY, opened;
 
-    if (nargs != 1 || keywords != NULL || self->must_wait)
+    if (nargs != 1 || keywords != NULL || self->must_wait || !is_whole(self))
         return NULL;
     message = args[0];
     if (PyUnicode_CheckExact(message)) {
@@ -414,7 +465,7 @@ quick_frame(Channel *self, PyObject *const *args, Py_ssize_t nargs, PyObject *ke
 static int
 put_out(Channel *self, PyObject *frame, Py_ssize_t size, int collects)
 {
-    int failed = PyList_Append(self->outbox, frame);
+    int failed = is_whole(self) ? PyList_Append(self->outbox, frame) : -1;
 
     Py_DECREF(frame);
     if (failed < 0)

@@ -57,8 +57,10 @@ static Py_ssize_t
 inbox_length(PyObject *object)
 {
     Inbox *self = (Inbox *)object;
+    Py_ssize_t size = PyList_Size(self->messages);
 
-    return PyList_Size(self->messages) - self->next;
+    /* Whoever put the list may have kept it, and emptied it. */
+    return size > self->next ? size - self->next : 0;
 }
 
 /* Inbox */
@@ -97,13 +99,13 @@ inbox_traverse(PyObject *object, visitproc visit, void *arg)
     return 0;
 }
 
-/* The list of messages stays: it holds nothing that could lead back here. */
+/* The loop and the list of messages stay, so that they are always there: all that leads from them
+ * back here leads through others, which can be cleared. */
 static int
 inbox_clear(PyObject *object)
 {
     Inbox *self = (Inbox *)object;
 
-    Py_CLEAR(self->loop);
     Py_CLEAR(self->callback);
     Py_CLEAR(self->context);
     return 0;
@@ -116,6 +118,7 @@ inbox_dealloc(PyObject *object)
 
     PyObject_GC_UnTrack(object);
     inbox_clear(object);
+    Py_CLEAR(((Inbox *)object)->loop);
     Py_CLEAR(((Inbox *)object)->messages);
     PyObject_GC_Del(object);
     Py_DECREF(type);
@@ -163,6 +166,9 @@ inbox_wake(PyObject *object, PyObject *Py_UNUSED(ignored))
             return NULL;
         later = task != Py_None;
         Py_DECREF(task);
+        /* A loop written in Python may have done anything when it was asked for its hash. */
+        if (self->callback == NULL || self->context == NULL)
+            Py_RETURN_NONE;
     }
     if (later) {
         if (inbox_wake_later(self) < 0)
@@ -355,12 +361,19 @@ getter_traverse(PyObject *object, visitproc visit, void *arg)
 static void
 getter_stop_waiting(Getter *self)
 {
-    if (self->suspended) {
-        self->suspended = 0;
-        self->inbox->waiting = self->inbox->woken = self->inbox->cancelled = 0;
-        Py_CLEAR(self->inbox->callback);
-        Py_CLEAR(self->inbox->context);
-    }
+    Inbox *inbox = self->inbox;
+    PyObject *callback, *context;
+
+    if (!self->suspended)
+        return;
+    self->suspended = 0;
+    inbox->waiting = inbox->woken = inbox->cancelled = 0;
+    callback = inbox->callback;
+    context = inbox->context;
+    inbox->callback = inbox->context = NULL;
+    /* With these anything may go, the inbox included. */
+    Py_XDECREF(callback);
+    Py_XDECREF(context);
 }
 
 static int
@@ -368,8 +381,7 @@ getter_clear(PyObject *object)
 {
     Getter *self = (Getter *)object;
 
-    if (self->inbox != NULL)
-        getter_stop_waiting(self);
+    getter_stop_waiting(self);
     Py_CLEAR(self->inbox);
     Py_CLEAR(self->owner);
     return 0;
@@ -399,55 +411,77 @@ inbox_pop(Inbox *self)
     return message;
 }
 
+/* Takes the next message; tells with PYGEN_NEXT that there is none yet. */
 static PySendResult
-getter_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
+inbox_take(Inbox *self, PyObject *owner, int iterating, PyObject **message)
 {
-    Getter *self = (Getter *)object;
-    Inbox *inbox = self->inbox;
-    ModuleState *state = state_of(object);
+    ModuleState *state = state_of((PyObject *)self);
     PyObject *answer, *error;
 
-    *result = NULL;
-    if (inbox == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse an awaitable of recv");
-        return PYGEN_ERROR;
-    }
-    getter_stop_waiting(self);
-    if (inbox->waiting) {
-        error = PyObject_CallMethodObjArgs(self->owner, state->second_reader, NULL);
+    if (self->waiting) {
+        error = PyObject_CallMethodObjArgs(owner, state->second_reader, NULL);
         if (error != NULL) {
             PyErr_SetObject((PyObject *)Py_TYPE(error), error);
             Py_DECREF(error);
         }
         return PYGEN_ERROR;
     }
-    if (inbox_length((PyObject *)inbox) == 0) {
-        inbox->busy = 0;
-        answer = PyObject_CallMethodObjArgs(self->owner, state->run_out,
-                                            self->iterating ? Py_True : Py_False, NULL);
+    if (inbox_length((PyObject *)self) == 0) {
+        self->busy = 0;
+        answer = PyObject_CallMethodObjArgs(owner, state->run_out, iterating ? Py_True : Py_False,
+                                            NULL);
         if (answer == NULL)
             return PYGEN_ERROR;
         Py_DECREF(answer);
-        if (inbox_length((PyObject *)inbox) == 0) {
-            self->suspended = 1;
-            inbox->waiting = inbox->blocking = 1;
-            *result = Py_NewRef((PyObject *)inbox);
+        if (inbox_length((PyObject *)self) == 0)
             return PYGEN_NEXT;
-        }
     }
-    *result = inbox_pop(inbox);
-    if (*result == NULL)
+    *message = inbox_pop(self);
+    if (*message == NULL)
         return PYGEN_ERROR;
-    inbox->busy = 1;
-    if (inbox->watched && inbox_length((PyObject *)inbox) == 0) {
-        answer = PyObject_CallMethodObjArgs(self->owner, state->caught_up, NULL);
+    self->busy = 1;
+    if (self->watched && inbox_length((PyObject *)self) == 0) {
+        answer = PyObject_CallMethodObjArgs(owner, state->caught_up, NULL);
         if (answer == NULL) {
-            Py_CLEAR(*result);
+            Py_CLEAR(*message);
             return PYGEN_ERROR;
         }
         Py_DECREF(answer);
     }
     return PYGEN_RETURN;
+}
+
+static PySendResult
+getter_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    Getter *self = (Getter *)object;
+    PySendResult outcome;
+    Inbox *inbox;
+    PyObject *owner;
+
+    *result = NULL;
+    getter_stop_waiting(self);
+    if (self->inbox == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return PYGEN_ERROR;
+    }
+    /* It is over unless it has to wait: what the owner does may come back here. */
+    inbox = self->inbox;
+    owner = self->owner;
+    self->inbox = NULL;
+    self->owner = NULL;
+    outcome = inbox_take(inbox, owner, self->iterating, result);
+    if (outcome == PYGEN_NEXT) {
+        self->inbox = inbox;
+        self->owner = owner;
+        self->suspended = 1;
+        inbox->waiting = inbox->blocking = 1;
+        *result = Py_NewRef((PyObject *)inbox);
+        return PYGEN_NEXT;
+    }
+    Py_DECREF((PyObject *)inbox);
+    Py_DECREF(owner);
+    return outcome;
 }
 
 static PyObject *
@@ -475,8 +509,7 @@ getter_throw(PyObject *object, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "O|OO:throw", &type, &value, &traceback))
         return NULL;
-    if (((Getter *)object)->inbox != NULL)
-        getter_stop_waiting((Getter *)object);
+    getter_clear(object);
     if (PyType_Check(type))
         PyErr_SetObject(type, value);
     else

@@ -420,10 +420,9 @@ class Endpoint(Outgoing):
         if self._held:
             data, self._held = self._held, b""
             self._receive_in_pieces(data)
-            if self._core.state is not State.OPEN:
-                self._after_closing_step()
-            elif not self._batching:
+            if self._core.state is State.OPEN and not self._batching:
                 self._schedule_flush()
+            self._after_read()
             if self._reading_paused:
                 return
         if not self._transport.is_closing():

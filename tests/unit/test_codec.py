@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import itertools
 import mmap
 import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +22,8 @@ import rfc6455
 from rfc6455 import codec, frames, parser
 from rfc6455.events import Fault
 from rfc6455.frames import Opcode
+
+PROT_NONE = 0
 
 native = pytest.mark.skipif(
     codec.implementation != "native", reason="the native twin is not built, or not wanted"
@@ -134,21 +138,105 @@ def test_a_key_has_four_bytes(key: bytes) -> None:
         twin.encode_message(b"payload", key)
 
 
+@pytest.fixture
+def guarded() -> Iterator[memoryview]:
+    """A page of memory between two pages that may not be touched: a process that does dies."""
+    if sys.platform != "linux":
+        pytest.skip("pages are guarded as Linux does it")
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = mmap.PAGESIZE
+    pages = mmap.mmap(-1, 3 * size)
+    first = ctypes.c_char.from_buffer(pages)
+    address = ctypes.addressof(first)
+    for guard in (address, address + 2 * size):
+        assert libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(size), PROT_NONE) == 0
+    with memoryview(pages) as whole, whole[size : 2 * size] as page:
+        yield page
+    del first
+    pages.close()
+
+
+def at_edges(page: memoryview, data: bytes) -> Iterator[Any]:
+    """Places data so that it ends where the page ends, and so that it starts where it starts."""
+    for start in (len(page) - len(data), 0):
+        with page[start : start + len(data)] as place:
+            place[:] = data
+            yield place
+
+
+KEY = b"\x11\x22\x44\x88"
+
+
 @native
-def test_nothing_is_read_beyond_the_end() -> None:
-    """The data ends where a page ends, and the next page may not be read."""
+def test_the_guards_are_there() -> None:
+    """Reading one octet too many ends the process: the tests below could not fail otherwise."""
+    program = (
+        "import ctypes, mmap\n"
+        "pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)\n"
+        "address = ctypes.addressof(ctypes.c_char.from_buffer(pages)) + mmap.PAGESIZE\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE), 0)\n"
+        "ctypes.string_at(address - 1, 1)\n"
+        "print('within', flush=True)\n"
+        "ctypes.string_at(address - 1, 2)\n"
+        "print('beyond', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.stdout == b"within\n"
+    assert done.returncode != 0
+
+
+@native
+@pytest.mark.parametrize("size", range(130))
+def test_payloads_and_keys_end_at_a_guarded_page(guarded: memoryview, size: int) -> None:
+    from rfc6455._native.codec import apply_mask, encode, encode_message
+
+    payload = bytes(range(256))[:size]
+    masked = frames.apply_mask(payload, KEY)
+    written = frames.encode(Opcode.BINARY, payload, masking_key=KEY)
+    for place in at_edges(guarded, payload):
+        assert apply_mask(place, KEY) == masked
+        assert encode(Opcode.BINARY, place, masking_key=KEY) == written
+        assert encode_message(place, KEY) == written
+        assert encode_message(place) == frames.encode(Opcode.BINARY, payload)
+    for key in at_edges(guarded, KEY):
+        assert apply_mask(payload, key) == masked
+        assert encode(Opcode.BINARY, payload, masking_key=key) == written
+        assert encode_message(payload, key) == written
+
+
+@native
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
+@pytest.mark.parametrize("size", range(130))
+def test_frames_end_at_a_guarded_page(
+    guarded: memoryview, size: int, opcode: Opcode, masked: bool
+) -> None:
+    """Frames that are cut at any place are left, whole ones are taken."""
     from rfc6455._native.codec import take_whole_messages
 
-    frame = frames.encode(Opcode.TEXT, b"x" * 126, masking_key=b"1234")
-    page = mmap.mmap(-1, mmap.PAGESIZE)
+    frame = frames.encode(opcode, b"x" * size, masking_key=KEY if masked else None)
     for cut in range(len(frame) + 1):
-        # Cut frames are left, whole ones are taken, whatever stands behind them.
-        page[-cut or len(page) :] = frame[:cut]
-        data = page[-cut:] if cut else b""
+        for place in at_edges(guarded, frame[:cut]):
+            events: list[Any] = []
+            taken = take_whole_messages(place, 0, masked, 0xFFFF, events)
+            assert (taken, len(events)) == ((cut, 1) if cut == len(frame) else (0, 0))
+
+
+@native
+@pytest.mark.parametrize(
+    "octets", ["", "ff", "81", "817e", "817e00", "81fe", "81fe00", "82ff", "827f"]
+)
+@pytest.mark.parametrize("masked", [True, False])
+def test_headers_end_at_a_guarded_page(guarded: memoryview, octets: str, masked: bool) -> None:
+    from rfc6455._native.codec import take_whole_messages
+
+    before = frames.encode(Opcode.TEXT, b"a", masking_key=KEY if masked else None)
+    for place in at_edges(guarded, before + bytes.fromhex(octets)):
         events: list[Any] = []
-        taken = take_whole_messages(data, 0, True, 0xFFFF, events)
-        assert (taken, len(events)) == ((cut, 1) if cut == len(frame) else (0, 0))
-    page.close()
+        assert take_whole_messages(place, 0, masked, 0xFFFF, events) == len(before)
+        assert take_whole_messages(place, len(place), masked, 0xFFFF, events) == len(place)
+        assert events == ["a"]
 
 
 @native
