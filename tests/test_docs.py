@@ -160,10 +160,32 @@ def test_page_is_on_the_same_port(examples: Examples, path: str, status: int) ->
     assert ("<title>Together</title>" in page) is (status == 200)
 
 
-def test_best_practices_name_tests_that_are_there() -> None:
-    page = (DOCS / "topics" / "best-practices.md").read_text("utf-8")
-    named = re.findall(r"`(tests/[\w./]+)(?:::(\w+))?`", page)
+@pytest.mark.parametrize("page", ["topics/best-practices.md", "comparison.md"])
+def test_pages_name_tests_that_are_there(page: str) -> None:
+    named = re.findall(r"`(tests/[\w./]+)(?:::(\w+))?`", (DOCS / page).read_text("utf-8"))
     assert len(named) > 30
     for path, test in named:
         text = (ROOT / path).read_text("utf-8")
         assert f"def {test}(" in text if test else "def test_" in text
+
+
+def rows_of(section: str) -> list[list[str]]:
+    """The rows of the table in a section of the comparison, without its head."""
+    page = (DOCS / "comparison.md").read_text("utf-8")
+    _, _, text = page.partition(f"\n## {section}\n")
+    lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_comparison_shows_all_that_it_claims() -> None:
+    claimed = [feature for feature, ours, *_ in rows_of("Features") if not ours.startswith("N")]
+    shown = rows_of("What shows ours")
+    assert [feature for feature, _ in shown] == claimed
+    assert len(claimed) > 25
+    demands = rows_of("What users ask for most")
+    assert [number for number, *_ in demands if number != "also"] == [*map(str, range(1, 26))]
+    assert all("`tests/" in row[-1] for row in shown + demands)
+
+
+def test_comparison_has_a_cell_for_each_library() -> None:
+    assert {len(row) for row in rows_of("Features")} == {13}
