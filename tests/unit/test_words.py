@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rfc6455 import Close, Headers, Limits, PermessageDeflate, UsageError
+from rfc6455 import Close, Headers, Limits, PermessageDeflate, Response, UsageError
 from rfc6455.codec import Decoder
 from rfc6455.errors import HandshakeError
 from rfc6455.events import Fault
@@ -175,6 +175,8 @@ SMALL = Limits(
         (head("GET / HTTP/1.1"), 400, "missing Host"),
         (head("GET a HTTP/1.1", ("Host", "a")), 400, "malformed request target"),
         (head("GET / HTTP/1.1", ("Host", "a b")), 400, "malformed Host"),
+        (head("GET / HTTP/1.1", ("a", "b")), 400, "missing Host"),
+        (head("GET / HTTP/1.1", ("Host", "a"), ("Host", "a")), 400, "repeated Host"),
         (opening(content_length="1"), 400, "an upgrade request has no body"),
         (
             head(
@@ -265,6 +267,51 @@ def test_answer_that_does_not_open(options: dict[str, Any], words: str) -> None:
     assert handshake.receive_data(opening(sec_websocket_protocol="a")) is not None
     with pytest.raises(UsageError, match=exactly(words)):
         handshake.accept(**options)
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (Response(199), "not the status of a final answer: 199"),
+        (Response(1000), "not the status of a final answer: 1000"),
+        (Response(204, body=b"a"), "an answer with status 204 has no body"),
+        (
+            Response(headers=Headers([("transfer-encoding", "chunked")])),
+            "Transfer-Encoding is ours to set",
+        ),
+        (
+            Response(headers=Headers([("content-length", "2")]), body=b"a"),
+            "the body has 1 bytes, and Content-Length says something else",
+        ),
+    ],
+)
+def test_plain_answer_that_cannot_be_sent(response: Response, words: str) -> None:
+    handshake = ServerHandshake(Limits())
+    assert handshake.receive_data(head("GET / HTTP/1.1", ("Host", "a"))) is not None
+    with pytest.raises(UsageError, match=exactly(words)):
+        handshake.respond(response)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"upgrade": None}, [("Upgrade", "websocket"), ("Connection", "Upgrade, close")]),
+        (
+            {"sec_websocket_version": "8"},
+            [
+                ("Sec-WebSocket-Version", "13"),
+                ("Upgrade", "websocket"),
+                ("Connection", "Upgrade, close"),
+            ],
+        ),
+    ],
+)
+def test_fields_of_a_refusal(changes: dict[str, Any], fields: list[tuple[str, str]]) -> None:
+    handshake = ServerHandshake(Limits())
+    assert handshake.receive_data(opening(**changes)) is not None
+    with pytest.raises(HandshakeError) as caught:
+        handshake.accept()
+    assert list(caught.value.headers) == fields
 
 
 # The opening handshake, on a client
