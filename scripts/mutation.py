@@ -15,6 +15,9 @@ A survivor is explained in `scripts/survivors.toml`, by the lines that it change
 from __future__ import annotations
 
 import argparse
+import ast
+import difflib
+import functools
 import gc
 import json
 import os
@@ -36,6 +39,8 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 MUTANTS: Final = ROOT / "mutants"
 VERDICTS: Final = MUTANTS / "verdicts.json"
+COMMITS: Final = MUTANTS / "commits.json"
+"""Which commit a module's mutants were tried at: modules can be run by themselves."""
 SURVIVORS: Final = ROOT / "scripts" / "survivors.toml"
 PAGE: Final = ROOT / "docs" / "mutation.md"
 MUTMUT: Final = Path(sys.executable).with_name("mutmut")
@@ -54,7 +59,7 @@ A test suite that runs every line need not notice when a line is wrong. `make mu
 modules that bytes from the network reach first, in one small way after the other (another operator,
 constant or argument), and runs the tests of `tests/unit` and `tests/conformance` that call the
 changed function. A change that no test notices survives. This page is made by
-`python scripts/mutation.py --page`; it was last on {date}, at commit {commit}.
+`python scripts/mutation.py --page`; it was last on {date}.
 
 Of the tests beside a module's own only the fastest are tried, so that some survivors may be noticed
 by others.
@@ -175,9 +180,13 @@ def run_mutants(jobs: int) -> None:
 
 
 def save(verdicts: dict[str, str]) -> None:
-    """Adds to the verdicts of earlier runs."""
-    known = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
-    VERDICTS.write_text(json.dumps(known | verdicts))
+    """Adds to what is known from earlier runs."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    commit = subprocess.check_output(command, cwd=ROOT, text=True).strip()
+    commits = {mutant.rpartition(".")[0]: commit for mutant in verdicts}
+    for path, values in ((VERDICTS, verdicts), (COMMITS, commits)):
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(known | values))
 
 
 def _mutants() -> list[str]:
@@ -209,11 +218,11 @@ class Survivor:
 
     @classmethod
     def read(cls, mutant: str) -> Survivor:
-        """Asks mutmut what the mutant changes."""
-        shown = subprocess.run(
-            [str(MUTMUT), "show", mutant], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        lines = [line for line in shown.splitlines() if line[:3] not in ("+++", "---")]
+        """Compares the mutant with its original, which stands beside it."""
+        module, _, name = mutant.rpartition(".")
+        functions = _functions(module)
+        original = functions[f"{name.partition('__mutmut_')[0]}__mutmut_orig"]
+        lines = list(difflib.ndiff(original, functions[name]))
         before, after = (
             "\n".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+"
         )
@@ -227,6 +236,20 @@ class Survivor:
         )
 
 
+@functools.cache
+def _functions(module: str) -> dict[str, list[str]]:
+    """Returns the lines of a mutated module's functions, without their names."""
+    source = (MUTANTS / module.replace(".", "/")).with_suffix(".py").read_text()
+    lines = source.splitlines()
+    return {
+        node.name: [
+            line.replace(node.name, "") for line in lines[node.lineno - 1 : node.end_lineno]
+        ]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
 def _function(mutant: str) -> str:
     module, _, name = mutant.partition("__mutmut_")[0].rpartition(".")
     return f"{module}.{name.removeprefix('x').lstrip('_ǁ').replace('ǁ', '.')}"
@@ -235,6 +258,7 @@ def _function(mutant: str) -> str:
 def report() -> tuple[str, bool]:
     """Returns the table and the survivors, as Markdown, and whether that is good enough."""
     reasons = tomllib.loads(SURVIVORS.read_text()) if SURVIVORS.exists() else {}
+    commits = json.loads(COMMITS.read_text())
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     survivors: list[Survivor] = []
     for mutant, verdict in json.loads(VERDICTS.read_text()).items():
@@ -243,8 +267,8 @@ def report() -> tuple[str, bool]:
         if verdict == "survived":
             survivors.append(Survivor.read(mutant))
     lines = [
-        "| module | mutants | killed | survived | no tests | killed |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| module | mutants | killed | survived | no tests | killed | at commit |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     good = True
     for module, count in sorted(counts.items()):
@@ -252,7 +276,11 @@ def report() -> tuple[str, bool]:
         ratio = killed / count.total()
         good = good and ratio >= GOAL
         cells = [count.total(), killed, count["survived"], count["no tests"]]
-        lines.append(f"| `{module}` | " + " | ".join(map(str, cells)) + f" | {ratio:.1%} |")
+        lines.append(
+            f"| `{module}` | "
+            + " | ".join(map(str, cells))
+            + f" | {ratio:.1%} | {commits[module]} |"
+        )
     unexplained = False
     lines.append("\n## Survivors, and why\n")
     for function, group in _grouped(survivors).items():
@@ -311,9 +339,7 @@ def main() -> int:
         subprocess.run(command, cwd=MUTANTS, env=environment, check=True)
     text, good = report()
     if options.page:
-        commit = subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT)
-        date = datetime.now(UTC).strftime("%Y-%m-%d")
-        PAGE.write_text(PAGE_HEAD.format(date=date, commit=commit.decode().strip()) + text)
+        PAGE.write_text(PAGE_HEAD.format(date=datetime.now(UTC).strftime("%Y-%m-%d")) + text)
     else:
         print(text)
     return 0 if good else 1
