@@ -1,6 +1,5 @@
 """A server that asks for a name and a password, and greets whoever knows them."""
 
-import asyncio
 import contextlib
 
 import rfc6455
@@ -25,4 +24,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+        rfc6455.run(main())

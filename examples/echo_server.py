@@ -1,6 +1,5 @@
 """The smallest server: every message goes back to where it came from."""
 
-import asyncio
 import contextlib
 
 import rfc6455
@@ -21,4 +20,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+        rfc6455.run(main())

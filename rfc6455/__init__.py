@@ -14,6 +14,7 @@ from .asyncio import (
     broadcast,
     connect,
     connect_listener,
+    run,
     serve,
     unix_connect,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "connect_listener",
     "implementation",
     "is_transient",
+    "run",
     "serve",
     "systemd_sockets",
     "unix_connect",

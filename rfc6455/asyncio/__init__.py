@@ -6,6 +6,7 @@ from .client import connect, connect_listener, unix_connect
 from .connection import WebSocket
 from .endpoint import Endpoint
 from .listener import CallbackWebSocket, Listener
+from .running import run
 from .server import Drained, Server, serve
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "broadcast",
     "connect",
     "connect_listener",
+    "run",
     "serve",
     "unix_connect",
 ]

@@ -14,11 +14,11 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from ..asyncio import WebSocket, connect
+from ..asyncio import run as run_on_loop
 from ..codec import implementation
 from ..errors import HandshakeError, WebSocketError
 from ..extensions import DEFAULT_EXTENSIONS
@@ -85,19 +85,9 @@ def run(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"rfc6455 bench: {escape(str(error))}", file=sys.stderr)
         return status.USAGE
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(load.run())
+    run_on_loop(load.run())
     print(json.dumps(load.result()) if options.json else load.table())
     return load.exit_status
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 class Latencies:

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..asyncio import WebSocket, serve
+from ..asyncio import run as run_on_loop
 from ..extensions import DEFAULT_EXTENSIONS
 from ..limits import Limits
 from .options import port
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             arguments["path"] = options.unix
         else:
             arguments |= {"host": options.host, "port": options.port}
-        asyncio.run(_serve(**arguments))
+        run_on_loop(_serve(**arguments))
     except (OSError, ValueError, OverflowError) as error:
         print(f"rfc6455 echo: {error}", file=sys.stderr)
         return 1
