@@ -87,6 +87,7 @@ async def fill_disk(server: ChatProcess, progress: Progress) -> None:
 async def move_clock(server: ChatProcess, progress: Progress) -> None:
     """The wall clock goes a day ahead or back, and later to where it was."""
     server.move_clock(random.choice(("+1d", "-1d")))
+    await asyncio.sleep(1.5)
     await progress.wait_for_more(20)
     if random.random() < 0.5:
         await kill(server, progress)
