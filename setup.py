@@ -18,6 +18,7 @@ native = [
     Extension(
         f"rfc6455._native.{name}",
         [f"rfc6455/_native/{name}.c"],
+        depends=["rfc6455/_native/frames.h"],
         define_macros=[("Py_LIMITED_API", "0x030B0000")],
         extra_compile_args=[] if os.name == "nt" else ["-O3"],
         py_limited_api=True,

@@ -94,9 +94,8 @@ def _line(frame: TracedFrame) -> str:
     if header is None:
         return f"malformed {frame.head.hex(' ')}"
     shown: object = apply_mask(frame.payload, header.masking_key or bytes(4))
-    for event in frame.events:
-        shown = getattr(event, "payload", event)
-        if isinstance(shown, str | bytes):
-            shown = shown[:SHOWN]
+    messages = [event for event in frame.events if isinstance(event, str | bytes)]
+    if messages:
+        shown = messages[0][:SHOWN]
     marks = ("" if header.fin else ", more to come") + (", compressed" if frame.compressed else "")
     return f"{header.opcode.name} {shown!a} [{header.length} bytes{marks}]"

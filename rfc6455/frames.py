@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from .close import CloseCode
 from .errors import ProtocolError
@@ -72,8 +72,7 @@ LENGTH_64: Final = 127
 OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
 
 
-@dataclass(frozen=True, slots=True)
-class FrameHeader:
+class FrameHeader(NamedTuple):
     """All of a frame but its payload.
 
     Attributes:

@@ -7,6 +7,7 @@ bytes arrive, and passes on what that gives.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,8 +30,8 @@ def take_whole_messages(
     """Takes the run of unfragmented messages that start at ``position`` and are here whole.
 
     A shortcut for what nearly all traffic is: it takes nothing that `Decoder._parse` would not take
-    in the same way, and leaves to it all that is rare or wrong, and messages over 64 KiB. With
-    128-byte messages it is worth a factor of three.
+    in the same way, and leaves to it all that is rare or wrong. With 128-byte messages it is worth
+    a factor of three.
 
     Args:
         data: what a read brought.
@@ -57,6 +58,13 @@ def take_whole_messages(
                 break
             length = data[position + 2] << 8 | data[position + 3]
             if length < 126:
+                break
+        elif length == 127:
+            start += 8
+            if start > end:
+                break
+            length = int.from_bytes(data[position + 2 : position + 10], "big")
+            if length < 0x10000:
                 break
         elif not 0 <= length < 126:
             break
@@ -139,7 +147,7 @@ class Decoder:
     def set_max_message_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""
         self._messages.set_max_size(size)
-        self.whole_limit = 0xFFFF if size is None else min(size, 0xFFFF)
+        self.whole_limit = sys.maxsize if size is None else size
         if self._takes_none:
             self.whole_limit = -1
 
@@ -199,6 +207,9 @@ class Decoder:
                     position = self._take_whole_messages(
                         data, position, self._masked, self.whole_limit, events
                     )
+                if position == len(data):
+                    self._partial = b""
+                    return
                 header = decode_header(
                     data, position, masked=self._masked, allowed_rsv=self._allowed_rsv
                 )

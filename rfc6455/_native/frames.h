@@ -125,24 +125,34 @@ take_run(const unsigned char *data, Py_ssize_t end, Py_ssize_t position, int mas
             if (size < LENGTH_16)
                 break;
         }
-        else if (size > LENGTH_16) /* a 64-bit length, or the wrong mask bit */
+        else if (size == LENGTH_64) {
+            uint64_t extended = 0;
+
+            header += 8;
+            if (available < header)
+                break;
+            for (int i = 2; i < 10; i++)
+                extended = extended << 8 | frame[i];
+            if (extended < 0x10000 || extended > PY_SSIZE_T_MAX)
+                break;
+            size = (Py_ssize_t)extended;
+        }
+        else if (size > LENGTH_64) /* the wrong mask bit */
             break;
         if (size > limit || size > available - header)
             break;
         message = make_message(frame[0] == (FIN | TEXT), frame + header, size,
                                masked ? frame + header - 4 : NULL);
         if (message == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
                 return -1;
-            }
             PyErr_Clear();
             break;
         }
         appended = PyList_Append(events, message);
         Py_DECREF(message);
-        if (appended < 0) {
+        if (appended < 0)
             return -1;
-        }
         position += header + size;
     }
     return position;

@@ -724,3 +724,58 @@ def test_largest_message_may_become_unlimited(role: Role) -> None:
     # The other limits stay.
     frame = peer_frame(role, Opcode.TEXT, b"1")
     assert comparable(connection.receive_data(frame)) == [Failure(1008)]
+
+
+# What shortcuts of transports look at
+
+
+@both_roles
+def test_when_a_shortcut_may_take_messages(role: Role) -> None:
+    connection = Connection(role, limits=Limits(max_message_size=1000))
+    assert connection.at_boundary
+    assert connection.whole_limit == 1000
+    connection.set_max_message_size(None)
+    assert connection.whole_limit > 1 << 32
+    whole = peer_frame(role, TEXT, b"abc")
+    for cut in range(1, len(whole)):
+        connection.receive_data(whole[:cut])
+        assert not connection.at_boundary
+        connection.receive_data(whole[cut:])
+        assert connection.at_boundary
+    connection.receive_data(peer_frame(role, TEXT, b"a", fin=False))
+    assert not connection.at_boundary
+    connection.receive_data(peer_frame(role, CONTINUATION, b"b"))
+    assert connection.at_boundary
+    connection.stream()
+    assert not connection.at_boundary
+    connection.receive_data(BAD)
+    assert not connection.at_boundary
+
+
+@both_roles
+def test_which_messages_a_shortcut_may_send(role: Role) -> None:
+    small, large = Reverse(3), Reverse(3)
+    small.threshold, large.threshold = 10, 20
+    assert Connection(role).plain_below > 1 << 32
+    assert Connection(role, extensions=[large, small]).plain_below == 10
+    connection = Connection(role)
+    outbox = connection.outbox
+    connection.send("a")
+    assert len(outbox) == 1
+    connection.data_to_send()
+    assert outbox == []
+    assert connection.outbox is outbox
+
+
+@both_roles
+def test_the_rest_behind_what_a_shortcut_has_taken(role: Role) -> None:
+    connection = Connection(role)
+    first, second = peer_frame(role, TEXT, b"a"), peer_frame(role, TEXT, b"b")
+    rest = second + peer_frame(role, PING, b"p")
+    events = connection.receive_rest(first + rest, len(first), ["a"], 30.0)
+    assert events == ["a", "b", Ping(b"p")]
+    assert not connection.only_messages
+    assert connection.next_deadline() == 50.0
+    assert connection.receive_rest(first, len(first), ["a"], 31.0) == ["a"]
+    assert connection.only_messages
+    assert connection.receive_rest(first + second, 0, [], 32.0) == ["a", "b"]

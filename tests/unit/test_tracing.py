@@ -9,7 +9,7 @@ import pytest
 
 from rfc6455 import Close, Fault, Ping
 from rfc6455.frames import Opcode, encode
-from rfc6455.tracing import FrameTracer, TracedFrame
+from rfc6455.tracing import FrameTracer, TracedFrame, inflaters
 from tests.helpers import KEY, chunkings, comparable
 
 CONVERSATION = b"".join(
@@ -94,3 +94,16 @@ def test_a_frame_that_is_cut_off_is_told_at_the_end(size: int) -> None:
     assert not rest.complete
     assert rest.head + rest.payload == data
     assert tracer.receive_eof() is None
+
+
+def test_both_sides_in_one_stream_are_told_apart_by_their_masks() -> None:
+    tracer = FrameTracer()
+    data = encode(Opcode.TEXT, b"client", masking_key=KEY)
+    frames = tracer.receive_data(data + encode(Opcode.TEXT, b"server"))
+    assert [frame.events for frame in frames] == [("client",), ("server",)]
+
+
+def test_what_undoes_the_compression_of_one_side() -> None:
+    assert inflaters(False) == ()
+    (extension,) = inflaters(True)
+    assert extension.name == "permessage-deflate"
