@@ -88,7 +88,7 @@ def test_every_module_and_data_file_is_in_it(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, package in (("rfc6455", "rfc6455"), ("server", "rfc6455_chat")):
         for path in (ROOT / folder).rglob("*"):
-            if path.is_file() and path.suffix not in {".c", ".pyc", ".so"}:
+            if path.is_file() and path.suffix not in {".c", ".h", ".pyc", ".so"}:
                 assert f"{package}/{path.relative_to(ROOT / folder).as_posix()}" in names
 
 

@@ -101,13 +101,15 @@ def run(
             for task in asyncio.all_tasks() - {asyncio.current_task()}
             if "_accept_connection2" not in repr(task)
         ]
-        assert not left, f"tasks left running: {left}"
+        if left:
+            raise AssertionError(f"tasks left running: {left}")
         return result
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         result = runner.run(supervised())
     gc.collect(1)
-    assert not complaints, complaints
+    if complaints:
+        raise AssertionError(complaints)
     return result
 
 

@@ -16,6 +16,7 @@ from bench.memory import measure as measure_memory
 from bench.peers import SERVERS
 from bench.processes import BuildError, Process, build, start_server
 from bench.rounds import Load
+from tests.helpers import ROOT
 
 pytestmark = pytest.mark.compiler
 
@@ -89,6 +90,7 @@ def test_memory_is_the_slope_between_two_counts() -> None:
 
 WRONG = """
 import asyncio, sys
+sys.path.insert(0, {root!r})
 from bench.servers.raw import Raw, Echoing
 
 class Wrong(Echoing):
@@ -123,7 +125,7 @@ asyncio.run(main())
 )
 def test_a_server_that_does_something_else_fails(action: str, message: str, tmp_path: Path) -> None:
     script = tmp_path / "wrong.py"
-    script.write_text(WRONG.format(action=action))
+    script.write_text(WRONG.format(action=action, root=str(ROOT)))
     with (
         start_server("wrong", lambda port: [sys.executable, str(script), str(port)]) as server,
         pytest.raises(RuntimeError, match=message),

@@ -34,4 +34,6 @@ async def send_in_fragments(websocket: rfc6455.WebSocket, *parts: str) -> None:
     for part in parts[:-1]:
         websocket._core.send_text(part, final=False)
         await websocket.ping()
-    await websocket.send(parts[-1])
+    # Not `send` of an iterator, which ends a message with an empty fragment.
+    websocket._core.send_text(parts[-1])
+    websocket._flush()

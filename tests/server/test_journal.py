@@ -30,6 +30,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
     yield stream
     root.removeHandler(handler)
     root.setLevel(level)
+    logging.getLogger("rfc6455").setLevel(logging.NOTSET)
 
 
 console = pytest.mark.parametrize("log", ["console"], indirect=True)

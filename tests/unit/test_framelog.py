@@ -57,6 +57,7 @@ def test_lines(role: Role, caplog: pytest.LogCaptureFixture) -> None:
         r"< TEXT '\xe9\n\x1b' [4 bytes]",
         f"< BINARY {bytes(40)!r} [100 bytes, more to come]",
         "< PING b'p' [1 bytes]",
+        "< malformed ff",
         "> TEXT 'hello' [5 bytes]",
         r"> CLOSE b'\x03\xe8' [2 bytes]",
         "% latency 12.5 ms",
