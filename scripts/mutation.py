@@ -252,7 +252,8 @@ def _functions(module: str) -> dict[str, list[str]]:
 
 def _function(mutant: str) -> str:
     module, _, name = mutant.partition("__mutmut_")[0].rpartition(".")
-    return f"{module}.{name.removeprefix('x').lstrip('_ǁ').replace('ǁ', '.')}"
+    # x_function, or xǁClassǁmethod.
+    return f"{module}.{name[2:].replace('ǁ', '.')}"
 
 
 def report() -> tuple[str, bool]:
