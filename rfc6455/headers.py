@@ -54,6 +54,18 @@ CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?"
 )
+# What nearly every request says. A server keeps the request of each connection: these once.
+COMMON: Final = {
+    octets: octets
+    for octets in (
+        *(b"Host", b"Upgrade", b"Connection", b"Origin", b"User-Agent", b"Cookie"),
+        *(b"Accept-Encoding", b"Accept-Language", b"Cache-Control", b"Pragma", b"Authorization"),
+        *(b"Sec-WebSocket-Key", b"Sec-WebSocket-Version", b"Sec-WebSocket-Extensions"),
+        *(b"Sec-WebSocket-Protocol", b"X-Forwarded-For", b"X-Forwarded-Proto"),
+        *(b"websocket", b"13", b"gzip, deflate, br, zstd", b"no-cache"),
+        b"permessage-deflate; client_max_window_bits",
+    )
+}
 
 
 class Headers:
@@ -80,7 +92,8 @@ class Headers:
     def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Wraps fields that an HTTP parser has checked."""
         headers = cls()
-        headers._fields.extend(fields)
+        known = COMMON.get
+        headers._fields = [(known(name, name), known(value, value)) for name, value in fields]
         return headers
 
     def add(self, name: str, value: str) -> None:

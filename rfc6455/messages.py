@@ -17,6 +17,9 @@ from .utf8 import Utf8Validator
 
 __all__ = ["MessageAssembler"]
 
+# Nothing is added to it; a list of its own for every connection would take memory for no use.
+_NOTHING_DECODED: list[int] = []
+
 
 class MessageAssembler:
     """Takes frames, each as a header and then its payload in pieces, and gives messages.
@@ -67,7 +70,7 @@ class MessageAssembler:
         self._size = 0
         self._utf8: Utf8Validator | None = None
         self._decoders: tuple[Extension, ...] = ()
-        self._decoded: list[int] = []
+        self._decoded = _NOTHING_DECODED
 
     def set_max_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""

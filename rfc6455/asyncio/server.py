@@ -464,12 +464,10 @@ class Server:
         opened = await client.answer(request)
         # What the handshake has needed is not kept for as long as the connection lasts.
         del client, request
-        if opened is not None:
-            websocket, route, arguments = opened
-            if isinstance(websocket, WebSocket):
-                await self._run(websocket, route, arguments)
-
-    async def _run(self, websocket: WebSocket, route: Route, arguments: dict[str, Any]) -> None:
+        if opened is None or not isinstance(opened[0], WebSocket):
+            return
+        websocket, route, arguments = opened
+        del opened
         try:
             await route.handler(websocket, **arguments)
         except ConnectionClosed:

@@ -239,3 +239,14 @@ def test_basic_credentials_are_utf_8() -> None:
 def test_what_basic_credentials_cannot_be(user: str, password: str) -> None:
     with pytest.raises(UsageError):
         basic_credentials(user, password)
+
+
+def test_what_every_request_says_is_kept_once() -> None:
+    fields = [(b"Upgrade", b"websocket"), (b"X-Own", b"value")]
+    # Octets of their own, as a parser gives them.
+    first, second = (
+        Headers.from_wire([(bytes(bytearray(n)), bytes(bytearray(v))) for n, v in fields])
+        for _ in range(2)
+    )
+    assert first.raw("upgrade")[0] is second.raw("upgrade")[0]
+    assert list(first) == list(second) == [("Upgrade", "websocket"), ("X-Own", "value")]
