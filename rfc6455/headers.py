@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from .errors import UsageError
@@ -26,7 +26,7 @@ __all__ = [
     "parse_upgrade",
 ]
 
-HeadersLike: TypeAlias = "Headers | Iterable[tuple[str, str]]"
+HeadersLike: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str, str]]"
 ExtensionList: TypeAlias = list[tuple[str, list[tuple[str, str | None]]]]
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Headers:
     """Header fields in order; names are case-insensitive and may repeat.
 
     Args:
-        fields: pairs of name and value.
+        fields: pairs of name and value, or a mapping.
 
     Raises:
         UsageError: a name is not a token, or a value holds control characters or text beyond
@@ -85,7 +85,7 @@ class Headers:
         self._fields: list[tuple[bytes, bytes]] = []
         # By names in lower case; made when somebody asks.
         self._values: dict[bytes, list[bytes]] | None = None
-        for name, value in fields:
+        for name, value in fields.items() if isinstance(fields, Mapping) else fields:
             self.add(name, value)
 
     @classmethod

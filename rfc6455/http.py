@@ -113,7 +113,9 @@ class Response:
         headers: HeadersLike = (),
     ) -> Self:
         """Makes a response from text, sent as UTF-8."""
-        return cls(status, Headers([("Content-Type", content_type), *headers]), text.encode())
+        return cls(
+            status, Headers([("Content-Type", content_type), *Headers(headers)]), text.encode()
+        )
 
     @classmethod
     def html(cls, html: str, status: int = 200, *, headers: HeadersLike = ()) -> Self:

@@ -33,6 +33,10 @@ def test_names_are_case_insensitive_and_may_repeat() -> None:
     assert len(headers) == 3
 
 
+def test_a_mapping_is_as_good_as_pairs() -> None:
+    assert Headers({"Host": "a", "Cookie": "x=1"}) == Headers([("Host", "a"), ("Cookie", "x=1")])
+
+
 def test_fields_keep_their_order_and_case() -> None:
     fields = [("b", "1"), ("A", "2"), ("B", "3")]
     headers = Headers(fields)

@@ -146,6 +146,11 @@ def test_response_of_text() -> None:
     assert (html.status, html.headers["Content-Type"]) == (200, "text/html")
 
 
+def test_fields_of_a_response_may_be_a_mapping() -> None:
+    response = Response.text("x", headers={"Cache-Control": "no-store"})
+    assert response.headers.items()[1:] == [("Cache-Control", "no-store")]
+
+
 def test_error_response() -> None:
     response = error_response(HandshakeError("no", 405, [("Allow", "GET")]))
     assert (response.status, response.headers["Allow"], response.body) == (405, "GET", b"no\n")
