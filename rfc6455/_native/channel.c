@@ -15,7 +15,8 @@
 
 enum {
     COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/outgoing.py */
-    BATCH = 256,                 /* as in asyncio/endpoint.py */
+    BATCH = 64,                  /* as in asyncio/endpoint.py */
+    LARGE_READ = 128 * 1024,     /* likewise */
 };
 
 /* Names of methods and attributes, interned once. */
@@ -28,6 +29,9 @@ enum {
     N_HAND_OUT,
     N_DELIVERED,
     N_AFTER_READ,
+    N_YIELD_TURN,
+    N_FRAME,
+    N_SIZE,
     N_FAIL,
     N_PUT,
     N_TIME,
@@ -42,10 +46,27 @@ enum {
 };
 
 static const char *const NAME_TEXTS[NAMES] = {
-    "_receive_read", "_send",          "_push",      "_flush",        "_schedule_flush",
-    "_hand_out",     "_delivered",     "_after_read", "_fail_with",        "put",
-    "time",          "state",          "_last_received", "_ping_sent", "_pending_pong",
-    "is_closing",    "_closing",       "write",
+    [N_RECEIVE_READ] = "_receive_read",
+    [N_SEND] = "_send",
+    [N_PUSH] = "_push",
+    [N_FLUSH] = "_flush",
+    [N_SCHEDULE_FLUSH] = "_schedule_flush",
+    [N_HAND_OUT] = "_hand_out",
+    [N_DELIVERED] = "_delivered",
+    [N_AFTER_READ] = "_after_read",
+    [N_YIELD_TURN] = "_yield_turn",
+    [N_FRAME] = "frame",
+    [N_SIZE] = "size",
+    [N_FAIL] = "_fail_with",
+    [N_PUT] = "put",
+    [N_TIME] = "time",
+    [N_STATE] = "state",
+    [N_LAST_RECEIVED] = "_last_received",
+    [N_PING_SENT] = "_ping_sent",
+    [N_PENDING_PONG] = "_pending_pong",
+    [N_IS_CLOSING] = "is_closing",
+    [N_CLOSING] = "_closing",
+    [N_WRITE] = "write",
 };
 
 typedef struct {
@@ -55,6 +76,7 @@ typedef struct {
     PyObject *join;
     PyObject *open_state;
     PyObject *new_masking_key;
+    PyTypeObject *prepared_type;
     PyObject *names[NAMES];
 } ModuleState;
 
@@ -105,6 +127,19 @@ find_state(PyTypeObject *type)
     return NULL;
 }
 
+/* Returns an attribute of a module, or NULL with an exception set. */
+static PyObject *
+import_from(const char *name, const char *attribute)
+{
+    PyObject *imported = PyImport_ImportModule(name), *found;
+
+    if (imported == NULL)
+        return NULL;
+    found = PyObject_GetAttrString(imported, attribute);
+    Py_DECREF(imported);
+    return found;
+}
+
 static PyObject *
 channel_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(keywords))
 {
@@ -112,6 +147,11 @@ channel_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(k
     Channel *self;
 
     if (state == NULL)
+        return NULL;
+    /* Not when this module is imported: that one imports it, by way of `codec`. */
+    if (state->prepared_type == NULL &&
+        (state->prepared_type =
+             (PyTypeObject *)import_from("rfc6455.prepared", "PreparedMessage")) == NULL)
         return NULL;
     self = (Channel *)PyType_GenericAlloc(type, 0);
     if (self != NULL)
@@ -414,7 +454,8 @@ channel_data_received(PyObject *object, PyObject *data)
     self->batching = 0;
     if (failed)
         flush_behind_error(self);
-    else if (flush(self) == 0 && (self->takes_reads || tell(self, N_AFTER_READ) == 0))
+    else if (flush(self) == 0 && (self->takes_reads || tell(self, N_AFTER_READ) == 0) &&
+             (size < LARGE_READ || tell(self, N_YIELD_TURN) == 0))
         answer = Py_NewRef(Py_None);
 done:
     Py_DECREF(events);
@@ -536,13 +577,51 @@ channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject
     return (PyObject *)sending;
 }
 
+/* Returns the frame of a prepared message, under the same conditions as `quick_frame`. */
+static PyObject *
+quick_prepared(Channel *self, PyObject *prepared, Py_ssize_t *size)
+{
+    PyObject *length;
+
+    if (self->must_wait || self->masks || !is_whole(self))
+        return NULL;
+    if ((length = PyObject_GetAttr(prepared, self->state->names[N_SIZE])) == NULL)
+        return NULL;
+    *size = PyLong_AsSsize_t(length);
+    Py_DECREF(length);
+    if (*size < 0 || *size >= self->plain_below || is_open(self) <= 0)
+        return NULL;
+    return PyObject_GetAttr(prepared, self->state->names[N_FRAME]);
+}
+
+/* Whether the keywords of a push matter only where the peer is slow. */
+static int
+are_for_slow_peers(PyObject *keywords, PyObject *const *values)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_Size(keywords); i++) {
+        PyObject *name = PyTuple_GetItem(keywords, i);
+
+        if (PyUnicode_CompareWithASCIIString(name, "key") != 0 &&
+            PyUnicode_CompareWithASCIIString(name, "overflow") != 0 &&
+            (PyUnicode_CompareWithASCIIString(name, "compress") != 0 || values[i] != Py_None))
+            return 0;
+    }
+    return 1;
+}
+
 static PyObject *
 channel_push(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
 {
     Channel *self = (Channel *)object;
     Py_ssize_t size = 0;
-    PyObject *frame = quick_frame(self, args, nargs, keywords, &size);
+    PyObject *frame = NULL;
 
+    if (keywords == NULL || are_for_slow_peers(keywords, args + nargs)) {
+        if (nargs == 1 && Py_IS_TYPE(args[0], self->state->prepared_type))
+            frame = quick_prepared(self, args[0], &size);
+        else
+            frame = quick_frame(self, args, nargs, NULL, &size);
+    }
     if (frame == NULL)
         return PyErr_Occurred() ? NULL : go_general_way(self, N_PUSH, args, nargs, keywords);
     if (put_out(self, frame, size, self->batching) < 0)
@@ -776,19 +855,6 @@ static PyType_Spec sending_spec = {
 
 /* The module */
 
-/* Returns an attribute of a module, or NULL with an exception set. */
-static PyObject *
-import_from(const char *name, const char *attribute)
-{
-    PyObject *imported = PyImport_ImportModule(name), *found;
-
-    if (imported == NULL)
-        return NULL;
-    found = PyObject_GetAttrString(imported, attribute);
-    Py_DECREF(imported);
-    return found;
-}
-
 static int
 module_exec(PyObject *module)
 {
@@ -821,6 +887,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->sending_type);
     Py_VISIT(state->open_state);
     Py_VISIT(state->new_masking_key);
+    Py_VISIT(state->prepared_type);
     return 0;
 }
 
@@ -835,6 +902,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->join);
     Py_CLEAR(state->open_state);
     Py_CLEAR(state->new_masking_key);
+    Py_CLEAR(state->prepared_type);
     for (int i = 0; i < NAMES; i++)
         Py_CLEAR(state->names[i]);
     return 0;

@@ -169,7 +169,7 @@ class WebSocket(Endpoint):
             self._core.answer_close(self._loop.time())
 
     def _may_read(self) -> bool:
-        return not self._backlog and not self._inbox
+        return not self._inbox and super()._may_read()
 
     def _is_full(self) -> bool:
         messages, size = self._max_queued_messages, self._max_queued_size

@@ -26,9 +26,11 @@ from .outgoing import Outgoing
 
 __all__ = ["Endpoint"]
 
-BATCH: Final = 256
+BATCH: Final = 64
 """Messages of one connection that are handed out in one turn of the event loop."""
 NATIVE: Final = NativeChannel is not None
+LARGE_READ: Final = 128 * 1024
+"""Bytes; after a read of so many, the others have a turn before the next one."""
 PIECE: Final = 4 * 1024
 """Bytes that are taken at a time where an extension may make much more of them."""
 
@@ -58,6 +60,7 @@ class Endpoint(Outgoing):
         "_pings",
         "_reading_paused",
         "_timer",
+        "_turn_over",
         "request",
         "response",
         "subprotocol",
@@ -88,6 +91,7 @@ class Endpoint(Outgoing):
         self._backlog: list[Message | Fragment] = []
         self._ended = False
         self._reading_paused = False
+        self._turn_over = False
         self._peer_eof = False
         self._closing = False
         self._close_written = False
@@ -251,7 +255,7 @@ class Endpoint(Outgoing):
 
     def _may_read(self) -> bool:
         """Tells whether reading may go on."""
-        return not self._backlog
+        return not self._backlog and not self._turn_over
 
     # Receiving
 
@@ -269,6 +273,8 @@ class Endpoint(Outgoing):
         finally:
             self._end_batch()
         self._after_read()
+        if len(data) >= LARGE_READ:
+            self._yield_turn()
 
     def _after_read(self) -> None:
         if self._core.state is not State.OPEN:
@@ -409,6 +415,17 @@ class Endpoint(Outgoing):
             self._reading_paused = True
             self._core.pause_reading()
             self._transport.pause_reading()
+
+    def _yield_turn(self) -> None:
+        # An event loop may go on reading as long as a peer goes on sending: libuv does, 32 times.
+        if not self._reading_paused and self._core.state is State.OPEN:
+            self._turn_over = True
+            self._pause_reading()
+            self._loop.call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._turn_over = False
+        self._read_again()
 
     def _read_again(self) -> None:
         if self._reading_paused and self._may_read():

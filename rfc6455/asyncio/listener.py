@@ -124,7 +124,7 @@ class CallbackWebSocket(Endpoint):
             self._core.answer_close(self._loop.time())
 
     def _may_read(self) -> bool:
-        return not self._backlog and not self._write_paused and not self._reading_held
+        return not self._write_paused and not self._reading_held and super()._may_read()
 
     def _call(self, callback: Callable[[CallbackWebSocket], None]) -> None:
         try:

@@ -20,6 +20,7 @@ from rfc6455 import (
     connect_listener,
     serve,
 )
+from rfc6455.asyncio.endpoint import BATCH, LARGE_READ
 from rfc6455.frames import Opcode
 from tests.helpers import peer_frame
 
@@ -175,16 +176,31 @@ async def test_a_listener_may_hold_the_peer_up() -> None:
 async def test_a_flood_of_tiny_messages_leaves_turns_to_others() -> None:
     _, transport, listener, _ = make()
     transport.feed(text("x") * 1000 + close())
-    assert len(listener.told) == 257
+    assert len(listener.told) == 1 + BATCH
     turns = 0
     while len(listener.told) < 1001:
         turns += 1
         await asyncio.sleep(0)
-    assert 3 <= turns <= 5
+    assert 1000 // BATCH - 1 <= turns <= 1000 // BATCH + 1
     await settle()
     assert listener.told[-1] == (1000, "")
     assert [c.code for c in transport.closes] == [1000]
     assert len(transport.messages) == 1000
+
+
+@virtual_time
+async def test_after_a_large_read_the_others_have_a_turn() -> None:
+    _, transport, listener, _ = make()
+    large = peer_frame(Role.SERVER, Opcode.BINARY, bytes(LARGE_READ))
+    for data, reads_on in ((large, False), (large[: LARGE_READ // 2], True)):
+        transport.feed(data)
+        assert transport.is_reading() is reads_on
+        await settle()
+        assert transport.is_reading()
+    assert len(listener.told) == 2
+    transport.feed(large[LARGE_READ // 2 :] + close())
+    await settle()
+    assert listener.told[-1] == (1000, "")
 
 
 @on_each_loop
