@@ -157,9 +157,11 @@ def main(arguments: list[str] | None = None) -> int:
     if importlib.util.find_spec("atheris") is None:
         print("NOTHING WAS FUZZED: pip install -e '.[fuzz]' (atheris)", file=sys.stderr)
         return 1
-    if implementation != "native" and "twins" in (options.targets or TARGETS):
-        print("twins: THERE IS NO NATIVE TWIN, Python is compared with itself", file=sys.stderr)
     targets = [TARGETS[name] for name in options.targets or TARGETS]
+    for target in targets:
+        if implementation != "native" and not target.pure:
+            twice = "THERE IS NO NATIVE TWIN, Python is compared with itself"
+            print(f"{target.name}: {twice}", file=sys.stderr)
     if options.merge:
         for target in targets:
             print(f"{target.name:<15} {merge(target):>6} inputs added", flush=True)

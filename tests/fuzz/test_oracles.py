@@ -160,6 +160,14 @@ def test_planted_bug_in_a_connection_is_found(
     assert message in str(found_by("connection"))
 
 
+@pytest.mark.skipif(rfc6455.implementation != "native", reason="needs the native twin")
+def test_channel_finds_a_short_way_that_starts_within_a_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Connection, "at_boundary", property(lambda self: True))
+    assert "the ways differ" in str(found_by("channel"))
+
+
 def test_twin_that_reads_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     TARGETS["twins"].check()
     monkeypatch.setattr("rfc6455.codec.Decoder", LosesWhatIsCut)

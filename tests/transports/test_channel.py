@@ -17,12 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfc6455 import (
-    CallbackWebSocket,
-    Connection,
     ConnectionClosed,
-    Limits,
-    Listener,
-    PermessageDeflate,
     PreparedMessage,
     Role,
     UsageError,
@@ -33,6 +28,7 @@ from rfc6455.frames import Opcode
 from rfc6455.testing import run
 from tests.helpers import both_roles, peer_frame
 
+from .conversation import GeneralWebSocket, connection, play
 from .support import (
     BAD_FRAME,
     MemoryTransport,
@@ -45,31 +41,6 @@ from .support import (
 )
 
 native = pytest.mark.skipif(not NATIVE, reason="the native twin is not built, or not wanted")
-
-
-class GeneralWebSocket(WebSocket):
-    """Takes the general way alone."""
-
-    def _settle(self) -> None:
-        pass
-
-
-class GeneralCallbackWebSocket(CallbackWebSocket):
-    """Takes the general way alone."""
-
-    def _settle(self) -> None:
-        pass
-
-
-def connection(role: Role = Role.SERVER, **limits: Any) -> Connection:
-    extension = PermessageDeflate(threshold=200).accept([])
-    assert extension is not None
-    return Connection(
-        role,
-        limits=Limits(ping_interval=None, write_timeout=None, **limits),
-        extensions=[extension[1]],
-        now=asyncio.get_running_loop().time(),
-    )
 
 
 # Both ways do the same
@@ -94,66 +65,6 @@ frames = st.one_of(
 conversations = st.lists(st.tuples(st.lists(frames, max_size=6).map(b"".join), st.integers(0, 9)))
 
 
-def play(kind: str, general: bool, reads: list[tuple[bytes, int]], reply: str) -> Any:
-    """What is seen of a conversation: what the application got, and what was written."""
-    got: list[object] = []
-
-    async def echo(websocket: WebSocket) -> None:
-        try:
-            async for message in websocket:
-                got.append(message)
-                if len(got) % 7 == 6:
-                    await asyncio.sleep(0)
-                if reply == "push":
-                    websocket.push(message)
-                    websocket.push(PreparedMessage(message))
-                else:
-                    await websocket.send(message)
-                if reply == "close" and len(got) == 3:
-                    websocket.start_close(4000)
-        except ConnectionClosed as error:
-            got.append(type(error))
-
-    class Echo(Listener):
-        def on_message(self, websocket: CallbackWebSocket, message: str | bytes) -> None:
-            got.append(message)
-            websocket.push(message)
-            if reply == "close" and len(got) == 3:
-                websocket.start_close(4000)
-            if reply == "send" and len(got) == 5:
-                raise ZeroDivisionError
-
-        def on_close(self, websocket: CallbackWebSocket) -> None:
-            got.append(websocket.close_code)
-
-    async def main() -> list[bytes]:
-        loop = asyncio.get_running_loop()
-        transport = MemoryTransport()
-        core = connection(max_message_size=100_000)
-        websocket: Any
-        if kind == "listener":
-            make = GeneralCallbackWebSocket if general else CallbackWebSocket
-            websocket = make(core, transport, loop, Echo(), on_error=got.append)
-        else:
-            websocket = (GeneralWebSocket if general else WebSocket)(core, transport, loop)
-        transport.set_protocol(websocket)
-        websocket.opened()
-        task = asyncio.create_task(echo(websocket)) if kind == "iterator" else None
-        for data, cut in reads:
-            edge = len(data) * cut // 10
-            for piece in (data[:edge], data[edge:]):
-                loop.call_soon(transport.feed, piece)
-                await settle()
-        websocket.abort()
-        await websocket.wait_closed()
-        if task is not None:
-            await task
-        return transport.writes
-
-    writes = run(main())
-    return got, b"".join(writes)
-
-
 @native
 @settings(max_examples=150, deadline=None)
 @given(
@@ -162,7 +73,8 @@ def play(kind: str, general: bool, reads: list[tuple[bytes, int]], reply: str) -
     st.sampled_from(["send", "push", "close"]),
 )
 def test_both_ways_do_the_same(kind: str, reads: list[tuple[bytes, int]], reply: str) -> None:
-    assert play(kind, False, reads, reply) == play(kind, True, reads, reply)
+    found, expected = (run(play(kind, general, reads, reply)) for general in (False, True))
+    assert found == expected
 
 
 @virtual_time

@@ -22,8 +22,8 @@ from rfc6455.frames import Opcode
 from rfc6455.testing import run
 from tests.helpers import peer_frame
 
+from .conversation import GeneralCallbackWebSocket, GeneralWebSocket, connection
 from .support import MemoryTransport, binary, close, ping, settle, text, virtual_time
-from .test_channel import GeneralCallbackWebSocket, GeneralWebSocket, connection
 from .test_inbox import Owner, both, outside_of_tasks
 
 kinds = pytest.mark.parametrize("kind", [WebSocket, GeneralWebSocket])

@@ -1,0 +1,50 @@
+"""The short way of messages in the native twin, beside the general way in Python.
+
+For every stream from a client, however reads cut it, whether a coroutine or a `Listener` takes the
+messages, and whether it answers with `send`, with `push`, or closes in the middle:
+
+- The application gets the same messages, in the same order, and the same end.
+- The same octets are written.
+
+Where no native twin is built, both go the general way, which proves nothing: `fuzz.run` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from rfc6455.testing import VirtualTimeLoop
+from tests.transports.conversation import play
+
+from ..oracles import digest, pieces, require
+from ..seeds import CLIENT_STREAMS
+
+KINDS = ("iterator", "listener")
+REPLIES = ("send", "push", "close")
+
+
+def seeds() -> dict[str, bytes]:
+    """Returns what clients send, and more of it."""
+    inner = b"\x81\x80\0\0\0\0"
+    return {
+        **CLIENT_STREAMS,
+        "all": b"".join(CLIENT_STREAMS.values()),
+        "hello-thirty-times": b"\x81\x85\0\0\0\0hello" * 30,
+        # What comes in the middle of a frame is no frame.
+        **{
+            f"frames-within-a-frame-{count}": b"\x82\xfe%b\0\0\0\0" % (6 * count).to_bytes(2, "big")
+            + inner * (count + 1)
+            for count in range(40, 48)
+        },
+    }
+
+
+def check(data: bytes) -> None:
+    """Plays the same conversation on both ways."""
+    number = digest(data)
+    kind, reply = KINDS[number & 1], REPLIES[(number >> 1) % 3]
+    reads = [(bytes(piece), (number >> 4 * turn) % 11) for turn, piece in enumerate(pieces(data))]
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        found = runner.run(play(kind, False, reads, reply))
+        expected = runner.run(play(kind, True, reads, reply))
+    require(found == expected, "the ways differ", found, expected)
