@@ -228,9 +228,7 @@ class Endpoint(Outgoing):
             self._timer.cancel()
             self._timer = None
         self._let_all_go()
-        for _, pinging in (self._pings or {}).values():
-            if not pinging.done():
-                pinging.set_exception(self._closed_error())
+        self._fail_pings()
         if self._closed_waiter is None:
             self._closed_waiter = self._loop.create_future()
         if not self._closed_waiter.done():
@@ -350,8 +348,10 @@ class Endpoint(Outgoing):
                     self._observe_end(event)
         if messages and not self._closing:
             self._hand_out(messages, size)
-        if self._ended and not self._backlog:
-            self._deliver_end()
+        if self._ended:
+            self._fail_pings()
+            if not self._backlog:
+                self._deliver_end()
 
     def _hand_out(self, messages: list[Message | Fragment], size: int) -> None:
         if len(messages) <= BATCH and not self._backlog:
@@ -408,6 +408,12 @@ class Endpoint(Outgoing):
                     self._observer.latency(self, now - sent)
             if earlier == payload:
                 break
+
+    def _fail_pings(self) -> None:
+        # Behind a Close or a fault no Pong comes any more.
+        for _, pinging in (self._pings or {}).values():
+            if not pinging.done():
+                pinging.set_exception(self._closed_error())
 
     def _pause_reading(self) -> None:
         # Once closing has begun the end must not wait to be read.

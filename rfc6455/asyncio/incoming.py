@@ -67,6 +67,7 @@ class Incoming(asyncio.Protocol):
 
     Attributes:
         group: what the client is counted as among its like; empty while it is not.
+        is_silent: whether nothing has come from it yet.
     """
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -80,6 +81,7 @@ class Incoming(asyncio.Protocol):
         self._is_proxy = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.is_silent = True
         self._answered = False
         self._streaming: asyncio.Task[None] | None = None
         self._may_write = asyncio.Event()
@@ -110,6 +112,7 @@ class Incoming(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes what a read brought."""
+        self.is_silent = False
         if self._answered:
             self._discard(len(data))
             return

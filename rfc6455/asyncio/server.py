@@ -352,7 +352,9 @@ class Server:
         self._closing.set()
         self._listening.close()
         for client in list(self._incoming):
-            client.refuse(Response.text("the server is going away\n", 503))
+            # Browsers keep connections on which they say nothing: those are not waited for.
+            response = Response.text("the server is going away\n", 503)
+            client.refuse(response, linger=not client.is_silent)
 
     def _hurry(self) -> None:
         self._turns = deque((0.0, websocket) for _, websocket in self._turns)

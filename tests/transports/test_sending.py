@@ -16,9 +16,11 @@ from rfc6455.frames import Frame, Opcode
 from tests.helpers import both_roles, frames_in
 
 from .support import (
+    BAD_FRAME,
     MemoryTransport,
     close,
     make_websocket,
+    now,
     pass_time,
     ping,
     pong,
@@ -437,6 +439,22 @@ async def test_a_cancelled_ping_is_forgotten() -> None:
     await settle()
     transport.feed(pong(b"x"))
     await again
+    websocket.abort()
+
+
+@pytest.mark.parametrize("end", [close(), BAD_FRAME], ids=["close", "fault"])
+@virtual_time
+async def test_a_ping_under_way_fails_when_no_pong_can_come_any_more(end: bytes) -> None:
+    websocket, transport = make_websocket()
+    transport.feed(text("keeps the application busy"))
+    await websocket.recv()
+    pinging = asyncio.create_task(websocket.ping())
+    await settle()
+    transport.feed(end)
+    with pytest.raises(ConnectionClosed):
+        await pinging
+    assert now() < 0.1
+    assert websocket.state is State.CLOSE_RECEIVED
     websocket.abort()
 
 

@@ -500,6 +500,17 @@ async def test_a_connection_in_its_opening_handshake_gets_503() -> None:
 
 
 @virtual_time
+async def test_the_end_does_not_wait_for_clients_that_have_said_nothing() -> None:
+    async with serving(ignore, limits=Limits(close_timeout=5)) as server:
+        peers = [await dial(server) for _ in range(3)]
+        await settle()
+    assert now() < 1
+    for peer in peers:
+        assert (await peer.answer())[0] == 503
+        await peer.__aexit__()
+
+
+@virtual_time
 async def test_the_end_waits_for_connections_that_were_refused() -> None:
     async with serving(ignore, limits=Limits(close_timeout=5)) as server:
         peer = await dial(server)
