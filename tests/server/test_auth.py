@@ -391,8 +391,22 @@ async def test_who_is_locked_out_loses_the_connection() -> None:
     assert ann.leaving is not None
     await ann.leaving
     assert wire.closed == [(4401, "the token has ended")]
-    with pytest.raises(TokenError):
-        authority.verify(OURS.issue("Ann", Role.USER, ann.identity))
+
+
+def test_tokens_up_to_a_lock_out_are_refused_and_later_ones_are_not() -> None:
+    clock = Clock()
+    accounts = Accounts(":memory:", clock=clock)
+    ours = Tokens([secret_key(SECRET)], clock=clock)
+    authority = Authority(ours, accounts, clock=clock)
+    before = ours.issue("Ann", Role.USER)
+    clock.now += 0.0004
+    meanwhile = ours.issue("Ann", Role.USER)
+    accounts.lock_out("ANN")
+    for token_ in (before, meanwhile):
+        with pytest.raises(TokenError):
+            authority.verify(token_)
+    clock.now += 0.001
+    assert authority.verify(ours.issue("Ann", Role.USER)).name == "Ann"
 
 
 # Logins
