@@ -159,7 +159,7 @@ class Connection:
     @property
     def plain_below(self) -> int:
         """The size from which on a message may concern an extension, in bytes."""
-        return min((extension.threshold for extension in self._extensions), default=sys.maxsize)
+        return min([sys.maxsize, *(extension.threshold for extension in self._extensions)])
 
     @property
     def frames_to_send(self) -> int:

@@ -147,7 +147,7 @@ class Decoder:
     def set_max_message_size(self, size: int | None) -> None:
         """Changes the limit, from the next frame on."""
         self._messages.set_max_size(size)
-        self.whole_limit = sys.maxsize if size is None else size
+        self.whole_limit = sys.maxsize if size is None else min(size, sys.maxsize)
         if self._takes_none:
             self.whole_limit = -1
 

@@ -90,6 +90,7 @@ typedef struct {
     PyObject *inbox;      /* what waits for the application; sized */
     PyObject *on_message; /* who is called instead; or None */
     Py_ssize_t collected;
+    Py_ssize_t longest_read;
     Py_ssize_t whole_limit;
     Py_ssize_t plain_below;
     char takes_reads; /* whether the short way may be taken */
@@ -417,8 +418,9 @@ channel_data_received(PyObject *object, PyObject *data)
     Py_ssize_t size, position;
     int opened = 0, failed;
 
-    if (!is_whole(self) ||
-        (self->takes_reads && PyBytes_CheckExact(data) && (opened = is_open(self)) < 0))
+    if (!is_whole(self) || (self->takes_reads && PyBytes_CheckExact(data) &&
+                            PyBytes_Size(data) <= self->longest_read &&
+                            (opened = is_open(self)) < 0))
         return NULL;
     if ((events = PyList_New(0)) == NULL)
         return NULL;
@@ -635,8 +637,8 @@ channel_allow_shortcuts(PyObject *object, PyObject *args)
     Channel *self = (Channel *)object;
     int takes_reads, masked;
 
-    if (!PyArg_ParseTuple(args, "ppnn:_allow_shortcuts", &takes_reads, &masked, &self->whole_limit,
-                          &self->plain_below))
+    if (!PyArg_ParseTuple(args, "pnpnn:_allow_shortcuts", &takes_reads, &self->longest_read, &masked,
+                          &self->whole_limit, &self->plain_below))
         return NULL;
     self->takes_reads = (char)takes_reads;
     self->masked = (char)masked;

@@ -162,12 +162,18 @@ class PythonChannel:
     # The short way
 
     def _allow_shortcuts(
-        self, takes_reads: bool, masked: bool, whole_limit: int, plain_below: int
+        self,
+        takes_reads: bool,
+        longest_read: int,
+        masked: bool,
+        whole_limit: int,
+        plain_below: int,
     ) -> None:
         """Says which messages may take the short way.
 
         Args:
             takes_reads: whether whole messages in reads may.
+            longest_read: bytes; longer reads may not, since they are taken in pieces.
             masked: whether the peer must mask.
             whole_limit: bytes; larger messages may not come that way.
             plain_below: bytes; messages of this size and more may not go that way.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Self
@@ -264,8 +265,9 @@ class Endpoint(Outgoing):
             self._flush()
         self._batching = True
         try:
-            if self._expands and len(data) - position > PIECE:
-                self._receive_in_pieces(data, position, events)
+            # A shortcut has taken nothing of it: it leaves such reads alone.
+            if self._expands and len(data) > PIECE:
+                self._receive_in_pieces(data)
             else:
                 self._receive(data, position, events)
         finally:
@@ -280,17 +282,10 @@ class Endpoint(Outgoing):
         elif NATIVE:
             self._settle()
 
-    def _receive_in_pieces(
-        self, data: bytes, position: int = 0, events: list[Event] | None = None
-    ) -> None:
+    def _receive_in_pieces(self, data: bytes) -> None:
         # A kilobyte can become a megabyte: one read must not fill the queue many times over.
-        for start in range(position, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            if events is None:
-                self._receive(piece)
-            else:
-                self._receive(data[:start] + piece, start, events)
-                events = None
+        for start in range(0, len(data), PIECE):
+            self._receive(data[start : start + PIECE])
             if self._reading_paused:
                 self._held = data[start + PIECE :]
                 break
@@ -463,6 +458,7 @@ class Endpoint(Outgoing):
             and self._observer is None
             and not self._backlog
             and not self._closing,
+            PIECE if self._expands else sys.maxsize,
             core.role is Role.SERVER,
             core.whole_limit,
             0 if self._observer is not None else core.plain_below,

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rfc6455 import (
+    Connection,
     ConnectionClosed,
+    Limits,
+    PermessageDeflate,
     PreparedMessage,
     Role,
     UsageError,
@@ -65,7 +68,11 @@ frames = st.one_of(
 conversations = st.lists(st.tuples(st.lists(frames, max_size=6).map(b"".join), st.integers(0, 9)))
 
 
+X, FRAGMENT = text("x"), peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False)
+
+
 @native
+@example("iterator", [(X * 700 + FRAGMENT + X, 0)], "close")
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["iterator", "listener"]),
@@ -101,6 +108,24 @@ async def test_small_messages_are_not_compressed_and_large_ones_are(role: Role) 
         websocket.push("x" * size)
     await websocket.send("x", compress=True)
     assert [frame.rsv for frame in transport.frames] == [0, 0, 0x40, 0x40, 0x40]
+    websocket.abort()
+
+
+@virtual_time
+async def test_limits_beyond_what_memory_can_hold() -> None:
+    extension = PermessageDeflate(threshold=1 << 70).accept([])
+    assert extension is not None
+    core = Connection(
+        Role.SERVER,
+        limits=Limits(ping_interval=None, max_message_size=1 << 70),
+        extensions=[extension[1]],
+    )
+    transport = MemoryTransport()
+    websocket = WebSocket(core, transport, asyncio.get_running_loop())
+    transport.set_protocol(websocket)
+    transport.feed(text("a"))
+    await websocket.send(await websocket.recv())
+    assert transport.messages == ["a"]
     websocket.abort()
 
 

@@ -152,7 +152,7 @@ async def test_a_transport_that_is_replaced_within_a_call(kind: type[CallbackWeb
 @virtual_time
 async def test_an_object_that_was_never_initialised(kind: type[CallbackWebSocket]) -> None:
     websocket = kind.__new__(kind)
-    websocket._allow_shortcuts(True, True, 100, 100)
+    websocket._allow_shortcuts(True, 100, True, 100, 100)
     with pytest.raises(AttributeError):
         websocket.data_received(text("a"))
     with pytest.raises(AttributeError):

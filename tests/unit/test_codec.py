@@ -225,7 +225,11 @@ def test_frames_end_at_a_guarded_page(
 
 @native
 @pytest.mark.parametrize(
-    "octets", ["", "ff", "81", "817e", "817e00", "81fe", "81fe00", "82ff", "827f"]
+    "octets",
+    [
+        *("", "ff", "81", "817e", "817e00", "81fe", "81fe00", "82ff", "827f", "827f00000000000100"),
+        *("827f0000000000010000", "82ff00000000000100", "82ff7fffffffffffffff112233"),
+    ],
 )
 @pytest.mark.parametrize("masked", [True, False])
 def test_headers_end_at_a_guarded_page(guarded: memoryview, octets: str, masked: bool) -> None:
