@@ -1,4 +1,4 @@
-"""Many clients at once, and those that mean ill: commands that load a real server and tell what came.
+"""Many clients at once, and those that mean ill: what becomes of a real server.
 
 python -m tests.load NAME [--quick]
 """

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from rfc6455 import (
     CallbackWebSocket,
+    Close,
     Event,
     Limits,
     Listener,
@@ -79,6 +80,8 @@ class Crowd:
         self.ended: Counter[str] = Counter()
         self.hints: list[float] = []
         self.end_times: list[float] = []
+        self.awaited_ends = 0
+        self.enough_ended = asyncio.Event()
         self.observer = PingCounter()
         self.latencies: list[int] = []
         self.wanted = 0
@@ -121,12 +124,14 @@ class Crowd:
     def lost(self, websocket: CallbackWebSocket) -> None:
         """Takes note of the end of a connection."""
         self.present.discard(websocket)
-        close = websocket.close_received
-        hint = None if close is None else close.retry_after
+        code = websocket.close_code
+        hint = None if code is None else Close(code, websocket.close_reason or "").retry_after
         if hint is not None:
             self.hints.append(hint)
-        self.ended[str(websocket.close_code)] += 1
+        self.ended[str(code)] += 1
         self.end_times.append(time.monotonic())
+        if len(self.end_times) == self.awaited_ends:
+            self.enough_ended.set()
 
     async def state(self) -> Answer:
         """Tells what there is at this moment."""
@@ -137,11 +142,12 @@ class Crowd:
             "pings": self.observer.pings,
         }
 
-    async def farewells(self, count: int, patience: float) -> Answer:
+    async def farewells(self, count: int, within: float) -> Answer:
         """Tells how the connections ended, once so many have."""
-        async with asyncio.timeout(patience):
-            while sum(self.ended.values()) < count:
-                await asyncio.sleep(0.05)
+        self.awaited_ends = count
+        if len(self.end_times) < count:
+            async with asyncio.timeout(within):
+                await self.enough_ended.wait()
         return {**await self.state(), "hints": self.hints, "times": self.end_times}
 
     # Messages to all

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import time
 from collections import Counter
 from typing import Any, Final
@@ -29,6 +30,7 @@ class Application:
         self.server: rfc6455.Server | None = None
         self.members: dict[str, set[WebSocket]] = {}
         self.ended: Counter[str] = Counter()
+        self.left = asyncio.Event()
 
     async def handle(self, websocket: WebSocket) -> None:
         """Echoes what comes; with the path ``/sink``, throws it away."""
@@ -43,6 +45,7 @@ class Application:
         finally:
             members.discard(websocket)
             self.ended[str(websocket.close_code)] += 1
+            self.left.set()
 
     async def state(self) -> Answer:
         """Tells what there is at this moment."""
@@ -53,6 +56,13 @@ class Application:
             "ended": dict(self.ended),
             "budget": self.budget.used,
         }
+
+    async def empty(self, path: str) -> Answer:
+        """Waits until nobody of a path is there."""
+        while self.members.get(path):
+            self.left.clear()
+            await self.left.wait()
+        return {}
 
     async def broadcast(
         self, paths: list[str], size: int, overflow: str = "DROP_NEWEST", key: str | None = None
@@ -67,7 +77,6 @@ class Application:
             "seconds": (time.monotonic_ns() - start) / 1e9,
             "receivers": len(receivers),
             "skipped": len(skipped),
-            "stalled": len(slow),
             "most_unsent": max((w.unsent_size for w in slow), default=0),
             "most_written": max((w._transport.get_write_buffer_size() for w in slow), default=0),
             "dropped": sum(w.dropped for w in slow),
@@ -81,13 +90,17 @@ async def main(options: Answer) -> None:
     budget = MemoryBudget(options.pop("budget", 64 * 2**20))
     extensions = [PermessageDeflate()] if options.pop("deflate", False) else []
     limits = Limits(**options.pop("limits", {}))
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    send_buffer = options.pop("send_buffer", None)
+    if send_buffer is not None:
+        # Connections have it from the socket that accepted them.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     application = Application(budget)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     async with rfc6455.serve(
         application.handle,
-        "127.0.0.1",
-        0,
+        sock=listening,
         extensions=extensions,
         limits=limits,
         memory_budget=budget,
@@ -95,7 +108,7 @@ async def main(options: Answer) -> None:
     ) as server:
         application.server = server
         say({"port": server.sockets[0].getsockname()[1]})
-        commands = {"state": application.state, "broadcast": application.broadcast}
+        commands = {name: getattr(application, name) for name in ("state", "empty", "broadcast")}
         tasks = [asyncio.create_task(obey(commands)), asyncio.create_task(ended.wait())]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if ended.is_set():
