@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bench.harness import RESULTS, environment, write_results
 
-NAMES: Final = ("idle", "cycles", "stalled", "shutdown")
+NAMES: Final = ("idle", "cycles", "stalled", "floods", "emfile", "shutdown")
 
 
 def arguments_of(scenario: Any) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Application:
                 if path != "/sink":
                     await websocket.send(message)
         finally:
+            # How it ended is known when TCP has.
+            await websocket.wait_closed()
             members.discard(websocket)
             self.ended[str(websocket.close_code)] += 1
             self.left.set()
