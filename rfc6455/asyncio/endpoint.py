@@ -24,6 +24,7 @@ from ..http import Request, Response
 from ..observer import Observer
 from ..state import State
 from .outgoing import Outgoing
+from .turns import take_turn
 
 __all__ = ["Endpoint"]
 
@@ -34,6 +35,8 @@ LARGE_READ: Final = 128 * 1024
 """Bytes; after a read of so many, the others have a turn before the next one."""
 PIECE: Final = 4 * 1024
 """Bytes that are taken at a time where an extension may make much more of them."""
+SHARE: Final = 1024 * 1024
+"""Bytes that an extension may make in one turn of the event loop before others have theirs."""
 
 
 class Endpoint(Outgoing):
@@ -341,6 +344,8 @@ class Endpoint(Outgoing):
                 self._ended = True
                 if self._observer is not None:
                     self._observe_end(event)
+        if len(events) - len(messages) > BATCH:
+            self._rest()
         if messages and not self._closing:
             self._hand_out(messages, size)
         if self._ended:
@@ -349,6 +354,8 @@ class Endpoint(Outgoing):
                 self._deliver_end()
 
     def _hand_out(self, messages: list[Message | Fragment], size: int) -> None:
+        if self._expands and size >= SHARE:
+            self._rest()
         if len(messages) <= BATCH and not self._backlog:
             self._deliver(messages, size)
             return
@@ -424,6 +431,13 @@ class Endpoint(Outgoing):
             self._pause_reading()
             self._loop.call_soon(self._begin_turn)
 
+    def _rest(self) -> None:
+        # Work that takes long, and that a peer has made: of all such peers, one at a time.
+        if not self._turn_over and self._core.state is State.OPEN:
+            self._turn_over = True
+            self._pause_reading()
+            take_turn(self._loop, self._begin_turn)
+
     def _begin_turn(self) -> None:
         self._turn_over = False
         self._read_again()
@@ -496,7 +510,9 @@ class Endpoint(Outgoing):
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            # uvloop has no `when` for what it calls in its next turn already.
+            when = getattr(self._timer, "when", None)
+            if when is None or when() <= deadline:
                 return
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._deadline_reached)

@@ -79,9 +79,11 @@ def faults(result: dict[str, Any]) -> list[str]:
         found.append(f"close codes: {result['codes']}")
     if result["after"]["ended"] != result["codes"]:
         found.append(f"the server saw other ends: {result['after']['ended']}")
-    for name in ("connections", "tasks", "descriptors", "budget"):
-        if result["after"][name] != result["before"][name]:
-            found.append(f"{name}: {result['before'][name]}, then {result['after'][name]}")
+    found += [
+        f"{name}: {result['before'][name]}, then {result['after'][name]}"
+        for name in ("connections", "tasks", "descriptors", "budget")
+        if result["after"][name] != result["before"][name]
+    ]
     return found
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM, with thousands connected: each is told when to come back, and the server ends in time."""
+"""SIGTERM, with thousands connected: all are told when to come back, and the end comes in time."""
 
 from __future__ import annotations
 

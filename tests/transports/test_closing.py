@@ -30,6 +30,7 @@ from .support import (
     echo_all,
     make_websocket,
     now,
+    on_each_loop,
     pass_time,
     ping,
     receive_all,
@@ -630,3 +631,12 @@ async def test_a_peer_that_has_just_reset_tcp_does_not_disturb_our_close() -> No
     await websocket.wait_closed()
     assert transport.aborted
     assert transport.closes[0].code == 1002
+
+
+@on_each_loop
+async def test_what_comes_when_the_time_to_close_is_over_already() -> None:
+    websocket, transport = make_websocket(close_timeout=0)
+    websocket.start_close()
+    transport.feed(text("late"))
+    await websocket.wait_closed()
+    assert transport.aborted

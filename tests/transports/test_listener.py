@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import Any
 
 import pytest
@@ -29,11 +30,13 @@ from .support import (
     MemoryTransport,
     close,
     on_each_loop,
+    pass_time,
     real_time,
     settle,
     text,
     virtual_time,
 )
+from .test_channel import connection
 
 
 class Recorder(Listener):
@@ -254,3 +257,37 @@ async def test_the_server_closes_listeners_when_it_ends() -> None:
     with pytest.raises(ConnectionClosed):
         await websocket.recv()
     assert websocket.close_code == 1001
+
+
+class Taking(Listener):
+    """Takes note of how much comes."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def on_message(self, websocket: CallbackWebSocket, message: str | bytes) -> None:
+        self.sizes.append(len(message))
+
+
+@virtual_time
+async def test_what_becomes_large_waits_for_its_turn() -> None:
+    listener, transport = Taking(), MemoryTransport()
+    loop = asyncio.get_running_loop()
+    websocket = CallbackWebSocket(
+        connection(max_message_size=2**20), transport, loop, listener, on_error=pytest.fail
+    )
+    transport.set_protocol(websocket)
+    compressor = zlib.compressobj(9, wbits=-15)
+    payload = compressor.compress(bytes(2**20)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    payload = payload.removesuffix(b"\x00\x00\xff\xff")
+    transport.feed(peer_frame(websocket._core.role, Opcode.BINARY, payload, rsv=0x40) * 32)
+    # A part of the read is dealt with, and the rest of it in turns of the loop.
+    at_once = len(listener.sizes)
+    assert 0 < at_once < 8
+    assert not transport.is_reading()
+    await asyncio.sleep(0)
+    assert at_once < len(listener.sizes) < 16
+    await pass_time(1)
+    assert listener.sizes == [2**20] * 32
+    assert transport.is_reading()
+    websocket.abort()

@@ -31,6 +31,7 @@ from .support import (
     close,
     make_websocket,
     pass_time,
+    ping,
     receive_all,
     settle,
     text,
@@ -416,3 +417,36 @@ async def test_repr_tells_state_and_peer() -> None:
     await websocket.wait_closed()
     assert isinstance(websocket, WebSocket)
     assert websocket.state is State.CLOSED
+
+
+@both_roles
+@virtual_time
+async def test_a_flood_of_pings_waits_for_its_turn(role: Role) -> None:
+    _, one = make_websocket(role)
+    _, other = make_websocket(role)
+    for transport in (one, other):
+        transport.feed(ping(b"", role) * 300)
+        # All of the read is answered, and no more is read in this turn of the loop.
+        assert len(transport.frames) == 300
+        assert not transport.is_reading()
+    await asyncio.sleep(0)
+    # A turn of the loop has one of them.
+    assert (one.is_reading(), other.is_reading()) == (True, False)
+    await asyncio.sleep(0)
+    assert (one.is_reading(), other.is_reading()) == (True, True)
+
+
+def test_a_loop_that_was_closed_in_a_flood_is_forgotten() -> None:
+    async def be_flooded() -> None:
+        _, transport = make_websocket()
+        transport.feed(ping() * 300)
+        assert not transport.is_reading()
+
+    loop = asyncio.new_event_loop()
+    forgotten = weakref.ref(loop)
+    loop.run_until_complete(be_flooded())
+    loop.close()
+    asyncio.run(be_flooded())
+    del loop
+    gc.collect()
+    assert forgotten() is None
