@@ -174,9 +174,11 @@ class Endpoint(Outgoing):
 
     def start_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Starts the closing handshake, as `close` does, without waiting for its end."""
-        # What was pushed before goes before.
+        # What was pushed before goes before; each in a write of its own, since joining them would
+        # copy what a thousand peers that are closed at once have in common.
         while self._pushed and not self._fragmenting and self._core.may_send:
             self._hand_over()
+            self._flush_anyhow()
         self._core.close(code, reason, self._loop.time())
         self._closing = True
         self._after_closing_step()
@@ -486,9 +488,7 @@ class Endpoint(Outgoing):
         # other chance. What comes after it, which is Pongs, waits its turn.
         if not self._close_written:
             self._close_written = self._core.close_sent is not None
-            paused, self._write_paused = self._write_paused, False
-            self._flush()
-            self._write_paused = paused
+            self._flush_anyhow()
         else:
             self._flush()
         action = self._core.transport_action
@@ -504,6 +504,11 @@ class Endpoint(Outgoing):
         elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
             end_writing(transport)
         self._set_timer()
+
+    def _flush_anyhow(self) -> None:
+        paused, self._write_paused = self._write_paused, False
+        self._flush()
+        self._write_paused = paused
 
     def _set_timer(self) -> None:
         deadline = self._core.next_deadline()

@@ -183,17 +183,18 @@ class Attackers:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         """Reads to the end, and takes note of why the server made it."""
-        tail = b""
+        start = tail = b""
         with suppress(OSError):
             while data := await reader.read(CHUNK):
+                start = start or data[:TAIL]
                 tail = (tail + data)[-TAIL:]
-        self.ends[_why(tail)] += 1
+        self.ends[_why(start, tail)] += 1
 
 
-def _why(tail: bytes) -> str:
-    """Returns the close code or the HTTP status that stands at the end of what a server said."""
-    if tail.startswith(b"HTTP/1.1 "):
-        return tail.split()[1].decode()
+def _why(start: bytes, tail: bytes) -> str:
+    """Returns the HTTP status or the close code that a server has said last."""
+    if start.startswith(b"HTTP/1.1 "):
+        return start.split()[1].decode()
     for code in CloseCode:
         if b"\x88" in tail and code.to_bytes(2, "big") in tail[tail.rindex(b"\x88") :]:
             return str(int(code))

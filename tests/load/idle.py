@@ -116,3 +116,12 @@ def faults(result: dict[str, Any]) -> list[str]:
     if result["pings"] < result["connections"]:
         found.append(f"only {result['pings']} pings")
     return found
+
+
+def misses(result: dict[str, Any]) -> list[str]:
+    """Returns the figures that are not what they should be."""
+    return [
+        f"{name}: {result[name]}, more than {most}"
+        for name, most in {"pss_kib_at_the_end": 12.0, "processor_share": 0.15}.items()
+        if result[name] > most
+    ]

@@ -12,7 +12,7 @@ from .figures import percentile, quantiles
 from .programs import Program, raise_file_limit, start
 
 MiB: Final = 2**20
-POLICIES: Final = {
+POLICIES: Final[dict[str, dict[str, Any]]] = {
     "drop newest": {"overflow": "DROP_NEWEST"},
     "drop oldest": {"overflow": "DROP_OLDEST"},
     "latest of a key": {"overflow": "DROP_OLDEST", "key": "price"},
@@ -63,7 +63,7 @@ async def run(
 
 
 async def _one(
-    policy: dict[str, str], healthy: int, stalled: int, messages: int, size: int, processes: int
+    policy: dict[str, Any], healthy: int, stalled: int, messages: int, size: int, processes: int
 ) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         limits = {"write_timeout": None, "ping_interval": None}
@@ -136,7 +136,7 @@ async def _broadcast(
     share: int,
     paths: list[str],
     size: int,
-    policy: dict[str, str],
+    policy: dict[str, Any],
 ) -> tuple[dict[str, Any], list[int]]:
     await asyncio.gather(*(crowd.ask("expect", count=share) for crowd in crowds))
     collecting = asyncio.gather(*(crowd.ask("collect") for crowd in crowds))

@@ -149,6 +149,20 @@ async def test_what_was_pushed_before_a_close_is_sent_before_it() -> None:
     await websocket.wait_closed()
 
 
+@virtual_time
+async def test_what_a_close_sends_before_it_is_not_copied() -> None:
+    websocket, transport = congested()
+    messages = [PreparedMessage(bytes(20_000)) for _ in range(3)]
+    assert broadcast([websocket], messages[0]) == []
+    for message in messages[1:]:
+        websocket.push(message)
+    websocket.start_close()
+    # `bytes` of bytes are the same object, so that the transport has what all receivers share.
+    assert all(w is m.frame for w, m in zip(transport.writes, messages, strict=False))
+    assert [c.code for c in transport.closes] == [1000]
+    websocket.abort()
+
+
 @pytest.mark.parametrize("message", [1, None, ["a"]], ids=str)
 @virtual_time
 async def test_what_cannot_be_pushed_is_refused_at_once(message: Any) -> None:
