@@ -25,6 +25,7 @@ from rfc6455.asyncio.endpoint import BATCH, LARGE_READ
 from rfc6455.frames import Opcode
 from tests.helpers import peer_frame
 
+from .conversation import connection
 from .support import (
     BAD_FRAME,
     MemoryTransport,
@@ -36,7 +37,6 @@ from .support import (
     text,
     virtual_time,
 )
-from .test_channel import connection
 
 
 class Recorder(Listener):
