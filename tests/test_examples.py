@@ -5,6 +5,7 @@ Those of the tutorial are run by ``test_docs.py``.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -85,6 +86,17 @@ def test_basic_auth(tmp_path: Path) -> None:
         talk()
 
 
+def connections(port: int, certificate: Path) -> int:
+    """How many the server says that it has."""
+    asking = http.client.HTTPSConnection(
+        "localhost", port, context=ssl.create_default_context(cafile=certificate)
+    )
+    with contextlib.closing(asking):
+        asking.request("GET", "/healthz")
+        count: int = json.loads(asking.getresponse().read())["connections"]
+        return count
+
+
 def test_deployed(tmp_path: Path) -> None:
     """A client stays while the certificate is renewed, and is told when to come back."""
     port = free_port()
@@ -122,6 +134,9 @@ def test_deployed(tmp_path: Path) -> None:
             trusting.load_verify_locations(new)
             async with rfc6455.connect(uri, ssl=ssl.create_default_context(cafile=new)) as later:
                 await later.close()
+            # The server learns of that end a moment later.
+            while connections(port, new) > 1:
+                pass
             process.terminate()
             with pytest.raises(ConnectionClosed) as closed:
                 await websocket.recv()
