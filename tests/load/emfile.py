@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -60,7 +61,9 @@ async def run(
             "descriptors": {"before": before, "most": most, "after": server.descriptors()},
             "processor_share": round(share, 3),
             "recovery_seconds": round(recovery, 3),
-            "probes": {name: first[name] | rest[name] for name in ("codes", "failures")},
+            "probes": {
+                name: Counter(first[name]) + Counter(rest[name]) for name in ("codes", "failures")
+            },
             "served_after": sum(first["codes"].values()) + sum(rest["codes"].values()),
             "probes_sent": 1 + probes,
         }
