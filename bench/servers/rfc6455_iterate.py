@@ -42,7 +42,11 @@ async def main(options: argparse.Namespace) -> None:
     """Runs the server."""
     handler = echo if options.workload == "echo" else publish
     offered = extensions(options.deflate)
-    async with rfc6455.serve(handler, "127.0.0.1", options.port, extensions=offered):
+    # A hundred clients with a mebibyte under way from each are more than the default allows.
+    budget = rfc6455.MemoryBudget(1024 * 1024 * 1024)
+    async with rfc6455.serve(
+        handler, "127.0.0.1", options.port, extensions=offered, memory_budget=budget
+    ):
         await serve_forever()
 
 
