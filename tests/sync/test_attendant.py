@@ -73,7 +73,8 @@ def test_dates_that_are_out_of_date_do_not_pile_up() -> None:
         member.ask(attendant, 1000 - number / 1000)
     member.ask(attendant, 0)
     assert member.visited.acquire(timeout=PATIENCE)
-    until(lambda: len(attendant._agenda) <= STALE)
+    # Two for the member are let pass besides.
+    until(lambda: len(attendant._agenda) <= STALE + 2)
     member.answer = None
     member.ask(attendant, 0)
     assert member.has_left.wait(PATIENCE)
