@@ -253,7 +253,7 @@ def test_one_connection_too_many_gets_503_until_another_leaves() -> None:
         second.upgrade()
         second.send(close())
         second.rest()
-        until(lambda: len(server._clients) == 1)
+        until(lambda: len(server._clients) == 1 and not server._refusing)
         with Peer.dial(server) as fourth:
             fourth.upgrade()
             fourth.send(close())
