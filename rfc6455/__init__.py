@@ -8,10 +8,8 @@ from .asyncio import (
     Drained,
     Endpoint,
     Listener,
-    Overflow,
     Server,
     WebSocket,
-    broadcast,
     connect,
     connect_listener,
     run,
@@ -20,6 +18,7 @@ from .asyncio import (
 )
 from .auth import basic_auth
 from .backoff import backoff_delays, is_transient
+from .broadcast import broadcast
 from .budget import MemoryBudget
 from .close import Close, CloseCode
 from .codec import implementation
@@ -41,6 +40,7 @@ from .http import Request, Response
 from .limits import Limits
 from .listening import systemd_sockets
 from .observer import Observer
+from .overflow import Overflow
 from .prepared import PreparedMessage
 from .router import Route, Router
 from .state import State

@@ -7,13 +7,17 @@ receives it.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Final, TypeAlias
 
 from .codec import encode, encode_message
 from .errors import UsageError
 from .extensions.base import Extension
 from .frames import Opcode
 
-__all__ = ["PreparedMessage"]
+__all__ = ["DATA", "Data", "PreparedMessage"]
+
+Data: TypeAlias = str | bytes | bytearray | memoryview
+"""What can be sent: text for `str`, binary for the others."""
 
 
 class PreparedMessage:
@@ -34,7 +38,7 @@ class PreparedMessage:
 
     __slots__ = ("_payload", "_shared", "frame", "message", "size")
 
-    def __init__(self, message: str | bytes | bytearray | memoryview) -> None:
+    def __init__(self, message: Data) -> None:
         if isinstance(message, bytes | bytearray | memoryview):
             message = bytes(message)
         elif not isinstance(message, str):
@@ -67,3 +71,7 @@ class PreparedMessage:
             payload = extension.encode_shared(self._payload)
             frame = self._shared[share] = encode(opcode, payload, rsv=extension.rsv)
         return frame
+
+
+DATA: Final = (str, bytes, bytearray, memoryview, PreparedMessage)
+"""The types of whole messages; what is none of them is an iterable of fragments."""

@@ -1,7 +1,5 @@
 """WebSocket on asyncio: `serve`, `connect`, and what both give."""
 
-from .broadcast import broadcast
-from .channel import Overflow
 from .client import connect, connect_listener, unix_connect
 from .connection import WebSocket
 from .endpoint import Endpoint
@@ -14,10 +12,8 @@ __all__ = [
     "Drained",
     "Endpoint",
     "Listener",
-    "Overflow",
     "Server",
     "WebSocket",
-    "broadcast",
     "connect",
     "connect_listener",
     "run",

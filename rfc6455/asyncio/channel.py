@@ -10,27 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Sized
-from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ..codec import NativeChannel
 from ..connection import Connection
-from ..prepared import PreparedMessage
+from ..overflow import Overflow
+from ..prepared import Data, PreparedMessage
 
-__all__ = ["Channel", "Data", "Overflow", "PythonChannel"]
-
-Data: TypeAlias = str | bytes | bytearray | memoryview
-
-
-class Overflow(Enum):
-    """What `WebSocket.push` does when a peer reads so slowly that no more may wait for it."""
-
-    DISCONNECT = "disconnect"
-    """Ends the connection with 1008; what waits is still sent before, if the peer takes it."""
-    DROP_OLDEST = "drop oldest"
-    """Gives up the messages that have waited longest."""
-    DROP_NEWEST = "drop newest"
-    """Gives up the message that would be one too many."""
+__all__ = ["Channel", "PythonChannel"]
 
 
 class PythonChannel:

@@ -10,26 +10,20 @@ import asyncio
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..close import CloseCode
 from ..connection import Connection
 from ..errors import ConnectionClosed, connection_closed
 from ..observer import Observer
-from ..prepared import PreparedMessage
-from .channel import Channel, Data, Overflow
+from ..overflow import Overflow, Pushed, PushQueue
+from ..prepared import DATA, Data, PreparedMessage
+from .channel import Channel
 
-__all__ = ["Outgoing", "Overflow"]
+__all__ = ["Outgoing"]
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""
-
-DATA: Final = (str, bytes, bytearray, memoryview, PreparedMessage)
-
-
-class _Pushed(NamedTuple):
-    message: PreparedMessage
-    compress: bool | None
 
 
 class Outgoing(Channel, asyncio.Protocol):
@@ -37,11 +31,9 @@ class Outgoing(Channel, asyncio.Protocol):
 
     __slots__ = (
         "_drained",
-        "_dropped",
         "_fragmenting",
         "_observer",
         "_pushed",
-        "_pushed_size",
         "_stall_timer",
         "_unsent_size",
         "_writers",
@@ -67,10 +59,8 @@ class Outgoing(Channel, asyncio.Protocol):
         self._must_wait = False
         self._write_paused = False
         self._writers: deque[asyncio.Future[None]] | None = None
-        self._pushed: dict[Hashable, _Pushed] | None = None
+        self._pushed: PushQueue | None = None
         self._fragmenting = False
-        self._pushed_size = 0
-        self._dropped = 0
         self._drained: asyncio.Future[None] | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._unsent_size = 0
@@ -115,7 +105,7 @@ class Outgoing(Channel, asyncio.Protocol):
             raise self._closed_error()
         if not isinstance(message, PreparedMessage):
             message = PreparedMessage(message)
-        return self._enqueue(_Pushed(message, compress), key, overflow)
+        return self._enqueue(Pushed(message, compress), key, overflow)
 
     @property
     def waiting_messages(self) -> int:
@@ -125,12 +115,13 @@ class Outgoing(Channel, asyncio.Protocol):
     @property
     def unsent_size(self) -> int:
         """Bytes that wait to be written, pushed messages included."""
-        return self._transport.get_write_buffer_size() + self._pushed_size
+        pushed = 0 if self._pushed is None else self._pushed.size
+        return self._transport.get_write_buffer_size() + pushed
 
     @property
     def dropped(self) -> int:
         """How many pushed messages were given up because the peer read too slowly."""
-        return self._dropped
+        return 0 if self._pushed is None else self._pushed.dropped
 
     @abstractmethod
     def start_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
@@ -166,8 +157,8 @@ class Outgoing(Channel, asyncio.Protocol):
         for waiter in [*(self._writers or ()), self._drained]:
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
-        self._pushed = None
-        self._pushed_size = 0
+        if self._pushed is not None:
+            self._pushed.clear()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
 
@@ -211,35 +202,16 @@ class Outgoing(Channel, asyncio.Protocol):
 
     # Pushed messages
 
-    def _enqueue(self, pushed: _Pushed, key: Hashable, overflow: Overflow) -> bool:
-        queue = self._pushed = {} if self._pushed is None else self._pushed
-        limit = self._core.limits.max_unsent_size
-        key = object() if key is None else key
-        replaced = queue.get(key)
-        size = self._pushed_size + pushed.message.size
-        if replaced is not None:
-            size -= replaced.message.size
-        if size > limit:
-            if overflow is Overflow.DISCONNECT:
-                self.start_close(CloseCode.POLICY_VIOLATION, "reads too slowly")
-                return False
-            if overflow is Overflow.DROP_NEWEST or pushed.message.size > limit:
-                self._drop(1)
-                return False
-            while size > limit:
-                oldest = next(iter(queue))
-                dropped = queue.pop(oldest)
-                if oldest != key:
-                    size -= dropped.message.size
-                    self._drop(1)
-        queue[key] = pushed
-        self._pushed_size = size
-        return True
-
-    def _drop(self, messages: int) -> None:
-        self._dropped += messages
-        if self._observer is not None:
-            self._observer.dropped(self, messages)
+    def _enqueue(self, pushed: Pushed, key: Hashable, overflow: Overflow) -> bool:
+        if self._pushed is None:
+            self._pushed = PushQueue(self._core.limits.max_unsent_size)
+        queued, dropped = self._pushed.put(pushed, key, overflow)
+        if dropped:
+            if self._observer is not None:
+                self._observer.dropped(self, dropped)
+        elif not queued:
+            self.start_close(CloseCode.POLICY_VIOLATION, "reads too slowly")
+        return queued
 
     def _send_pushed(self) -> None:
         """Sends what was pushed, as far as the peer takes it."""
@@ -250,8 +222,7 @@ class Outgoing(Channel, asyncio.Protocol):
     def _hand_over(self) -> None:
         """Gives the core the next pushed message, whether the peer takes it or not."""
         assert self._pushed
-        message, compress = self._pushed.pop(next(iter(self._pushed)))
-        self._pushed_size -= message.size
+        message, compress = self._pushed.pop()
         if self._core.may_send:
             self._core.send(message, compress=compress)
 

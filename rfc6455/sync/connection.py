@@ -15,23 +15,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 from ..close import Close, CloseCode
 from ..connection import Connection
 from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError
 from ..events import Closed, Event, Fault, Fragment, Message, Pong
 from ..http import Request, Response
-from ..prepared import PreparedMessage
+from ..prepared import DATA, Data, PreparedMessage
 from ..state import State
 from .endpoint import ABSENCE, COLLECT_FOR, Endpoint
 from .pieces import Assembly, Pieces
 from .stream import Stream
 
 __all__ = ["WebSocket"]
-
-Data: TypeAlias = str | bytes | bytearray | memoryview
-DATA: Final = (str, bytes, bytearray, memoryview, PreparedMessage)
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""

@@ -1,29 +1,48 @@
 """One message to many connections.
 
 What lives here: the loop over the receivers. How a message is made once for all of them is told in
-`prepared`; what happens to one that reads too slowly, in `outgoing`.
+`prepared`; what happens to one that reads too slowly, in `overflow`. This file does not know how a
+connection sends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from typing import Protocol, TypeVar
 
-from ..errors import ConnectionClosed
-from ..prepared import PreparedMessage
-from .channel import Data, Overflow
-from .outgoing import Outgoing
+from .errors import ConnectionClosed
+from .overflow import Overflow
+from .prepared import Data, PreparedMessage
 
 __all__ = ["broadcast"]
 
 
+class Receiver(Protocol):
+    """A connection, on asyncio or of threads."""
+
+    def push(
+        self,
+        message: PreparedMessage,
+        /,
+        *,
+        key: Hashable = None,
+        overflow: Overflow = ...,
+        compress: bool | None = None,
+    ) -> bool:
+        """Sends a message without waiting."""
+
+
+AnyReceiver = TypeVar("AnyReceiver", bound=Receiver)
+
+
 def broadcast(
-    websockets: Iterable[Outgoing],
+    websockets: Iterable[AnyReceiver],
     message: Data | PreparedMessage,
     *,
     key: Hashable = None,
     overflow: Overflow = Overflow.DROP_NEWEST,
     compress: bool | None = None,
-) -> list[Outgoing]:
+) -> list[AnyReceiver]:
     """Sends a message to many, without waiting for any of them.
 
     It is encoded once, and compressed once for all who agreed on the same parameters. A receiver
