@@ -6,14 +6,9 @@
  */
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-// Through a data: URL, because a .js file is a module to every browser but not to every Node.
-const source = await readFile(new URL("../../server/web/client.js", import.meta.url), "utf8");
-const { Backoff, ChatClient } = await import(
-  `data:text/javascript,${encodeURIComponent(source)}`
-);
+import { Backoff, ChatClient } from "../../server/web/client.js";
 
 /** Let everything run that waits for promises only. */
 const settle = () => new Promise((resolve) => setImmediate(resolve));
@@ -815,4 +810,29 @@ test("a server that restarts says when to come back", async () => {
   harness.socket.onclose({ code: 1012, reason: "restarting retry-after=86400" });
   assert.equal(harness.client.status.retryAt - harness.clock.time, 60_000);
   harness.client.close();
+});
+
+test("events that come together are heard one after the other, behind what they answer", async () => {
+  const harness = new Harness();
+  await harness.online();
+  assert.equal(harness.sent("hello")[0].batch, true);
+  const joined = harness.client.join("lobby");
+  const { id } = harness.sent("join")[0];
+  const people = { members: ["Ada"], count: 1, topic: "", read: 0 };
+  await harness.receive([
+    { type: "ack", id, room: "lobby", ...people, ...log([message(1, "one")]) },
+    message(2, "two"),
+    message(3, "three"),
+  ]);
+  assert.deepEqual(texts((await joined).messages), ["one"]);
+  assert.deepEqual(texts(harness.take("message")), ["two", "three"]);
+});
+
+test("of events that come together, those of a connection that was closed are not heard", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  harness.client.addEventListener("message", () => harness.client.close(), { once: true });
+  await harness.receive([message(1, "one"), message(2, "two")]);
+  assert.deepEqual(texts(harness.take("message")), ["one"]);
 });

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -35,6 +37,7 @@ def ask(
         ("/app.css", "text/css; charset=utf-8"),
         ("/app.js", "text/javascript; charset=utf-8"),
         ("/client.js", "text/javascript; charset=utf-8"),
+        ("/page/chat.js", "text/javascript; charset=utf-8"),
     ],
 )
 def test_the_page_is_served(path: str, content_type: str) -> None:
@@ -136,3 +139,18 @@ def test_a_body_is_json_of_a_type(content_type: str, body: bytes, status: int) -
 def test_a_field_of_the_answer_goes_before_the_usual_one() -> None:
     response = answer(200, "text/plain", b"", [("cache-control", "no-store")])
     assert response.headers.get_all("Cache-Control") == ["no-store"]
+
+
+def test_the_page_asks_for_all_its_modules_at_once() -> None:
+    page = ask("/").body.decode()
+    modules = {"/app.js"}
+    queue = list(modules)
+    for path in queue:
+        for match in re.finditer(r'(?:^import|from) "([^"]+)"', ask(path).body.decode(), re.M):
+            module = urljoin(path, match[1])
+            if module not in modules:
+                modules.add(module)
+                queue.append(module)
+    preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    assert len(modules) > 10
+    assert sorted(["/app.js", *preloaded]) == sorted(modules)

@@ -1,0 +1,168 @@
+/**
+ * Conversations: rooms that we are in, and private messages with one person.
+ *
+ * What must live here: what is known of each, which one is open, and how another one is opened. What
+ * this file does not know: how a message looks.
+ *
+ * @module
+ */
+
+import { chat, me, on, onRender, renderNow, tell } from "./chat.js";
+import { $, element } from "./dom.js";
+import { collator, plural } from "./words.js";
+
+export class Conversation {
+  /**
+   * @param {"room" | "person"} kind
+   * @param {string} name
+   */
+  constructor(kind, name) {
+    this.kind = kind;
+    this.name = name;
+    this.members = new Set();
+    /** Who types, with the timer that ends it. @type {Map<string, number>} */
+    this.typists = new Map();
+    this.unread = 0;
+    this.draft = "";
+    this.scrollTop = 0;
+    /** Whether the newest message stays in view. */
+    this.pinned = true;
+    /** Items of our messages that the room has not shown us yet; they stand at the end. */
+    this.pending = new Map();
+    this.unreadDivider = null;
+    /** The offset of a room's earliest message here; 1 when there is nothing before. */
+    this.first = 1;
+    this.fetching = false;
+    /** Items of a room's messages by their offsets, for what is changed later. */
+    this.items = new Map();
+    this.list = element("ol", "messages");
+    this.list.hidden = true;
+    this.list.setAttribute("aria-label", `Messages in ${this.title}`);
+    $("scroller").append(this.list);
+  }
+
+  static key(kind, name) {
+    return `${kind}:${name}`;
+  }
+
+  get key() {
+    return Conversation.key(this.kind, this.name);
+  }
+
+  get title() {
+    return this.kind === "room" ? `#${this.name}` : this.name;
+  }
+
+  get empty() {
+    return this.list.childElementCount === 0;
+  }
+
+  get isActive() {
+    return this === chat.active;
+  }
+
+  /** Whether somebody sees what comes. */
+  get isWatched() {
+    return this.isActive && document.visibilityState === "visible";
+  }
+}
+
+/** Returns a conversation, a new one if need be. */
+export function conversation(kind, name) {
+  const key = Conversation.key(kind, name);
+  const existing = chat.conversations.get(key);
+  if (existing) return existing;
+  const created = new Conversation(kind, name);
+  chat.conversations.set(key, created);
+  return created;
+}
+
+export const findRoom = (room) => chat.conversations.get(Conversation.key("room", room));
+
+/** The conversation that a private message belongs to. */
+export const partner = ({ from, to }) => conversation("person", from === me() ? to : from);
+
+export const conversationsOf = (kind) =>
+  [...chat.conversations.values()]
+    .filter((candidate) => candidate.kind === kind)
+    .sort((a, b) => collator.compare(a.name, b.name));
+
+/** Open a conversation, or none. @param {Conversation | null} next */
+export function activate(next, { focus = true } = {}) {
+  const before = chat.active;
+  if (before && before !== next) {
+    tell("leave", before);
+    before.unreadDivider?.remove();
+    before.unreadDivider = null;
+    before.list.hidden = true;
+  }
+  chat.active = next;
+  if (next) {
+    next.list.hidden = false;
+    next.unread = 0;
+  }
+  if (before !== next) tell("enter", next);
+  tell("activate", next);
+  renderNow();
+  if (next) $("scroller").scrollTop = next.pinned ? $("scroller").scrollHeight : next.scrollTop;
+  if (focus) focusConversation();
+}
+
+export const openPerson = (name) => activate(conversation("person", name));
+
+export function focusConversation() {
+  // On a touch screen the message box would bring the keyboard up.
+  const touch = matchMedia("(pointer: coarse)").matches;
+  if (!chat.active || touch) $("title").focus();
+  else $("composer-text").focus();
+}
+
+/** Take a conversation off the page. @param {Conversation} gone */
+export function forget(gone) {
+  tell("forget", gone);
+  gone.list.remove();
+  chat.conversations.delete(gone.key);
+  if (chat.active !== gone) return renderNow();
+  chat.active = null;
+  activate(conversationsOf("room")[0] ?? conversationsOf("person")[0] ?? null);
+}
+
+on("sign-out", () => {
+  for (const gone of chat.conversations.values()) {
+    tell("forget", gone);
+    gone.list.remove();
+  }
+  chat.conversations.clear();
+  chat.directory.clear();
+  chat.active = null;
+});
+
+on("leave", (left) => {
+  left.scrollTop = $("scroller").scrollTop;
+});
+
+onRender(() => {
+  const { active } = chat;
+  $("app").dataset.kind = active?.kind ?? "none";
+  $("title").textContent = active?.title ?? "Chat";
+  $("title").title = active?.title ?? "";
+  $("subtitle").textContent = !active
+    ? "No room is open"
+    : active.kind === "room"
+      ? plural(active.members.size, "member", "members")
+      : "Private messages";
+  $("leave").hidden = !active;
+  $("leave").textContent = active?.kind === "room" ? "Leave" : "Close";
+  $("leave").setAttribute(
+    "aria-label",
+    active?.kind === "room" ? `Leave ${active.title}` : "Close this conversation",
+  );
+  $("empty").hidden = active !== null && !active.empty;
+  const [title, text] = !active
+    ? ["No conversation is open", "Choose a room from the list, or create a new one."]
+    : active.kind === "room"
+      ? [`This is the beginning of ${active.title}`, "Say something to whoever is here."]
+      : [`You and ${active.name}`, "Only the two of you see what is written here."];
+  $("empty").querySelector(".empty-title").textContent = title;
+  $("empty").querySelector(".empty-text").textContent = text;
+});

@@ -1,0 +1,101 @@
+/**
+ * The document: finding, making and keeping elements, and speaking to people.
+ *
+ * What must live here: how text of users gets into the document, which is as text only. It is ever
+ * assigned to `textContent` and to attributes that cannot run, so there is nothing to escape. What
+ * this file does not know: the chat.
+ *
+ * @module
+ */
+
+const TOAST_LASTS = 8_000;
+
+export const $ = (id) => document.getElementById(id);
+export const clone = (id) => $(id).content.firstElementChild.cloneNode(true);
+
+export function element(tag, className = "", text = "") {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+export function setAvatar(node, name) {
+  const [first = ""] = name;
+  let hash = 0;
+  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  node.textContent = first.toLocaleUpperCase();
+  node.dataset.hue = hash % 8;
+}
+
+/** Text with its http(s) addresses as links. No other scheme becomes a link. */
+export function linked(text) {
+  const nodes = [];
+  let end = 0;
+  for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"]+/gi)) {
+    const address = match[0].replace(/[.,;:!?)\]}']+$/, "");
+    if (!URL.canParse(address)) continue;
+    nodes.push(text.slice(end, match.index));
+    const link = element("a", "", address);
+    link.href = address;
+    link.target = "_blank";
+    link.rel = "noopener noreferrer nofollow";
+    nodes.push(link);
+    end = match.index + address.length;
+  }
+  nodes.push(text.slice(end));
+  return nodes;
+}
+
+/** Make a list's items match keys in order; items that stay are kept, and with them the focus. */
+export function reconcile(list, keys, create, update) {
+  const old = new Map([...list.children].map((item) => [item.dataset.key, item]));
+  keys.forEach((key, index) => {
+    let item = old.get(key);
+    old.delete(key);
+    if (!item) {
+      item = create(key);
+      item.dataset.key = key;
+    }
+    update(item, key);
+    const place = list.children[index] ?? null;
+    if (place !== item) list.insertBefore(item, place);
+  });
+  for (const item of old.values()) item.remove();
+}
+
+/** What the browser keeps for us from one visit to the next; "" where there is nothing. */
+export function remembered(key) {
+  try {
+    return localStorage.getItem(key) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+export function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // Storage can be forbidden; the page works without.
+  }
+}
+
+/** Say something to people who listen to the page instead of seeing it. */
+export function announce(text) {
+  const announcer = $("announcer");
+  announcer.append(element("p", "", text.slice(0, 300)));
+  while (announcer.children.length > 3) announcer.firstElementChild.remove();
+}
+
+export function toast(text) {
+  const item = clone("toast-template");
+  item.querySelector(".toast-text").textContent = text;
+  const timer = setTimeout(() => item.remove(), TOAST_LASTS);
+  item.querySelector("button").addEventListener("click", () => {
+    clearTimeout(timer);
+    item.remove();
+    $("composer-text").focus();
+  });
+  $("toasts").append(item);
+}

@@ -1,0 +1,95 @@
+/**
+ * The items of a conversation: messages, days, and what happened in between.
+ *
+ * What must live here: how they look and where they stand. What this file does not know: how messages
+ * travel.
+ *
+ * @module
+ */
+
+import { clone, element, linked, setAvatar } from "./dom.js";
+import { clockTime, fullTime } from "./words.js";
+
+/** Messages of one author closer than this stand under one heading (milliseconds). */
+const GROUP_WITHIN = 5 * 60_000;
+/** List items kept per conversation; older ones go. */
+const MAX_ITEMS = 500;
+
+/**
+ * Who wrote an item and when, for grouping, and where it stands in its log.
+ * @type {WeakMap<Element, {from: string, at: Date, offset?: number}>}
+ */
+export const written = new WeakMap();
+
+export function messageItem(from, text, at) {
+  const item = clone("message-template");
+  written.set(item, { from, at });
+  setAvatar(item.querySelector(".avatar"), from);
+  item.querySelector(".author").textContent = from;
+  const time = item.querySelector("time");
+  time.dateTime = at.toISOString();
+  time.textContent = clockTime.format(at);
+  time.title = fullTime.format(at);
+  item.querySelector(".text").append(...linked(text));
+  return item;
+}
+
+export function dividerItem(text, className = "") {
+  const item = element("li", `divider ${className}`);
+  item.append(element("span", "", text));
+  return item;
+}
+
+/** The item of a message from a log. */
+export function loggedItem(target, message) {
+  const { from, text, time, offset, edited = false, deleted = false } = message;
+  const item = messageItem(from, text, new Date(time));
+  written.get(item).offset = offset;
+  if (edited || deleted) changeText(item, deleted ? null : text);
+  target.items.set(offset, item);
+  return item;
+}
+
+/** What its author made of a message later; null when it was taken back. */
+export function changeText(item, text) {
+  const place = item.querySelector(".text");
+  if (text === null) place.replaceChildren(element("em", "", "This message was taken back."));
+  else place.replaceChildren(...linked(text), element("small", "edited", " (edited)"));
+}
+
+/** Put an item before our pending ones, which stay at the end. */
+export function insert(target, item) {
+  const [firstPending = null] = target.pending.values();
+  target.list.insertBefore(item, firstPending);
+  if (firstPending) regroup(firstPending);
+  // Who reads back keeps what is there.
+  while (target.pinned && target.list.childElementCount > MAX_ITEMS) {
+    const offset = written.get(target.list.firstElementChild)?.offset;
+    if (offset !== undefined) {
+      target.first = offset + 1;
+      target.items.delete(offset);
+    }
+    target.list.firstElementChild.remove();
+  }
+}
+
+/** Messages that follow each other closely stand under one heading. */
+export function regroup(item) {
+  const own = written.get(item);
+  const previous = written.get(item.previousElementSibling ?? item);
+  const follows =
+    item.previousElementSibling !== null &&
+    previous !== undefined &&
+    previous.from === own.from &&
+    own.at - previous.at < GROUP_WITHIN;
+  item.classList.toggle("continued", follows);
+}
+
+/** Something that happened in a room; neighbours share a line. */
+export function addNote(target, text) {
+  const [firstPending = null] = target.pending.values();
+  const previous = firstPending ? firstPending.previousElementSibling : target.list.lastElementChild;
+  const parts = previous?.classList.contains("note") ? previous.textContent.split(" · ") : [];
+  if (parts.length > 0 && parts.length < 6) previous.textContent = [...parts, text].join(" · ");
+  else insert(target, element("li", "note", text));
+}

@@ -1,0 +1,131 @@
+/**
+ * Messages that come: what was said, and what became of it later.
+ *
+ * What must live here: where a message goes, and what is counted as unread. What this file does not
+ * know: what we write ourselves, until it comes back.
+ *
+ * @module
+ */
+
+import { chat, me, onClient, render } from "./chat.js";
+import { conversation, findRoom, forget, partner } from "./conversation.js";
+import { announce, toast } from "./dom.js";
+import { addNote, changeText, dividerItem, insert, loggedItem, regroup } from "./items.js";
+import { offerNewest } from "./scrolling.js";
+import { endTyping } from "./typing.js";
+import { dayName, explain } from "./words.js";
+
+/** A confirmed message, ours or somebody else's. */
+function addMessage(target, message, { live }) {
+  const { from, text, time, delivery } = message;
+  const at = new Date(time);
+  if (delivery) {
+    target.pending.get(delivery)?.remove();
+    target.pending.delete(delivery);
+  }
+  const day = at.toDateString();
+  if (target.day !== day) {
+    target.day = day;
+    insert(target, dividerItem(dayName(at)));
+  }
+  if (live && from !== me() && !target.isWatched) countUnread(target);
+  const item = loggedItem(target, message);
+  insert(target, item);
+  regroup(item);
+  endTyping(target, from);
+  if (live && from !== me()) {
+    announce(target.isActive ? `${from}: ${text}` : `New message in ${target.title}`);
+  }
+}
+
+function countUnread(target) {
+  if (target.unread === 0) {
+    target.unreadDivider?.remove();
+    target.unreadDivider = dividerItem("New messages", "unread");
+    insert(target, target.unreadDivider);
+  }
+  target.unread += 1;
+}
+
+function received(target, event) {
+  addMessage(target, event, { live: true });
+  if (target.isActive && !target.pinned && event.from !== me()) offerNewest();
+  render();
+}
+
+onClient({
+  entered({ room, members, messages, again, complete }) {
+    const target = conversation("room", room);
+    if (again && !complete && !target.empty) {
+      insert(target, dividerItem("Messages may be missing here"));
+    }
+    if (target.empty || !complete) target.first = messages[0]?.offset ?? 1;
+    for (const message of messages) addMessage(target, message, { live: again });
+    target.members = new Set(members);
+    chat.directory.set(room, members.length);
+    render();
+  },
+
+  expelled({ room, error }) {
+    const target = findRoom(room);
+    if (target) forget(target);
+    toast(`You are no longer in #${room}. ${explain(error)}`);
+  },
+
+  message(event) {
+    const target = findRoom(event.room);
+    if (target) received(target, event);
+  },
+
+  private(event) {
+    received(partner(event), event);
+  },
+
+  inbox({ messages, again, complete }) {
+    for (const message of messages) {
+      const target = partner(message);
+      if (!complete && !target.empty) insert(target, dividerItem("Messages may be missing here"));
+      complete = true;
+      addMessage(target, message, { live: again });
+    }
+    render();
+  },
+
+  edited({ room, target: offset, text }) {
+    const item = findRoom(room)?.items.get(offset);
+    if (item) changeText(item, text);
+  },
+
+  deleted({ room, target: offset }) {
+    const item = findRoom(room)?.items.get(offset);
+    if (item) changeText(item, null);
+  },
+
+  joined({ room, user, count }) {
+    chat.directory.set(room, count);
+    const target = findRoom(room);
+    if (target && !target.members.has(user)) {
+      target.members.add(user);
+      addNote(target, `${user} joined`);
+    }
+    render();
+  },
+
+  left({ room, user, count }) {
+    chat.directory.set(room, count);
+    const target = findRoom(room);
+    if (target?.members.delete(user)) {
+      endTyping(target, user);
+      addNote(target, `${user} left`);
+    }
+    render();
+  },
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  chat.client?.check();
+  if (!chat.active) return;
+  chat.active.unread = 0;
+  render();
+});

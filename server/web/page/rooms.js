@@ -1,0 +1,150 @@
+/**
+ * The lists of conversations: our rooms, other rooms, and people; joining, creating and leaving.
+ *
+ * @module
+ */
+
+import { chat, onClient, onRender, render } from "./chat.js";
+import {
+  activate,
+  conversation,
+  conversationsOf,
+  findRoom,
+  forget,
+  openPerson,
+} from "./conversation.js";
+import { $, reconcile, toast } from "./dom.js";
+import { entry, personMark, roomMark, updateEntry } from "./entries.js";
+import { collator, explain, plural } from "./words.js";
+
+/** Join a room and open it. @param {string} room */
+export async function joinRoom(room) {
+  const { client } = chat;
+  try {
+    await client.join(room);
+  } catch (error) {
+    if (chat.client === client) toast(explain(error));
+    return;
+  }
+  const joined = findRoom(room);
+  if (joined) activate(joined);
+}
+
+async function leaveActive() {
+  const { active, client } = chat;
+  if (!active) return;
+  if (active.kind === "room") {
+    try {
+      await client.leave(active.name);
+    } catch (error) {
+      if (chat.client === client) toast(explain(error));
+      return;
+    }
+  }
+  if (chat.client === client) forget(active);
+}
+
+async function createRoom() {
+  const { client } = chat;
+  const room = $("new-room-name").value.trim();
+  try {
+    await client.createRoom(room);
+  } catch (error) {
+    $("new-room-message").textContent = explain(error);
+    $("new-room-name").setAttribute("aria-invalid", "true");
+    $("new-room-name").focus();
+    return;
+  }
+  $("new-room").close();
+  await joinRoom(room);
+}
+
+function setCount({ room, members }) {
+  chat.directory.set(room, members);
+  render();
+}
+
+onClient({
+  rooms({ rooms }) {
+    chat.directory = new Map(rooms.map(({ room, members }) => [room, members]));
+    render();
+  },
+
+  room_created: setCount,
+  room_count: setCount,
+
+  room_removed({ room }) {
+    chat.directory.delete(room);
+    render();
+  },
+});
+
+function renderJoined() {
+  reconcile(
+    $("joined-rooms"),
+    conversationsOf("room").map(({ name }) => name),
+    (room) => entry(roomMark, () => activate(findRoom(room))),
+    (item, room) => {
+      const { unread, members, isActive } = findRoom(room);
+      const count = chat.directory.get(room) ?? members.size;
+      const label = `${room}, ${plural(count, "member", "members")}`;
+      updateEntry(item, { name: room, label, note: String(count), unread, current: isActive });
+    },
+  );
+}
+
+function renderOthers() {
+  const others = [...chat.directory.keys()].filter((room) => !findRoom(room));
+  others.sort(collator.compare);
+  $("other-rooms-section").hidden = others.length === 0;
+  reconcile(
+    $("other-rooms"),
+    others,
+    (room) => entry(roomMark, () => joinRoom(room)),
+    (item, room) => {
+      const count = chat.directory.get(room);
+      const label = `Join ${room}, ${plural(count, "member", "members")}`;
+      updateEntry(item, { name: room, label, note: String(count) });
+    },
+  );
+}
+
+function renderPeople() {
+  const people = conversationsOf("person").map(({ name }) => name);
+  $("people-section").hidden = people.length === 0;
+  reconcile(
+    $("people"),
+    people,
+    (name) => entry(personMark(name), () => openPerson(name)),
+    (item, name) => {
+      const { unread, isActive } = conversation("person", name);
+      updateEntry(item, { name, label: name, note: "", unread, current: isActive });
+    },
+  );
+}
+
+function renderTotal() {
+  const total = [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread, 0);
+  $("menu-badge").hidden = total === 0;
+  $("open-sidebar").setAttribute(
+    "aria-label",
+    total ? `Conversations, ${total} unread` : "Conversations",
+  );
+  const where = chat.active ? `${chat.active.title} - Chat` : "Chat";
+  document.title = total ? `(${total}) ${where}` : where;
+}
+
+for (const renderer of [renderJoined, renderOthers, renderPeople, renderTotal]) onRender(renderer);
+
+$("leave").addEventListener("click", leaveActive);
+$("new-room-button").addEventListener("click", () => {
+  $("new-room-name").value = "";
+  $("new-room-message").textContent = "";
+  $("new-room-name").removeAttribute("aria-invalid");
+  $("new-room").showModal();
+});
+$("new-room-cancel").addEventListener("click", () => $("new-room").close());
+$("new-room-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  createRoom();
+});
