@@ -198,6 +198,12 @@ SMALL = Limits(
             head("POST / HTTP/1.1", ("Host", "a"), ("Transfer-Encoding", "chunked")) + b"x\r\n",
             *(400, "malformed body"),
         ),
+        (
+            head("POST / HTTP/1.1", ("Host", "a"), ("Transfer-Encoding", "chunked"))
+            + b"1;"
+            + b"x" * 400,
+            *(431, "what surrounds the body is too large"),
+        ),
     ],
 )
 def test_server_reads_no_request(request_: bytes, status: int, words: str) -> None:

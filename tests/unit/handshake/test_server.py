@@ -7,6 +7,7 @@ reading of plain requests, their limits, and how answers are written.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
@@ -160,6 +161,18 @@ def test_malformed_chunk() -> None:
     assert refused(data + b"x\r\n") == 400
 
 
+@pytest.mark.parametrize("limit", [200, None])
+def test_what_surrounds_chunks_is_held_against_the_limit_of_a_head(limit: int | None) -> None:
+    data = head("POST / HTTP/1.1", ("Host", "a"), ("Transfer-Encoding", "chunked"))
+    long = b"1;" + b"x" * 20_000
+    limits = Limits(max_head_size=limit)
+    if limit is None:
+        assert receive(data + long + b"\r\n!\r\n0\r\n\r\n", limits)[1].body == b"!"
+    else:
+        assert receive(data + long[:190] + b"\r\n!\r\n0\r\n\r\n", limits)[1].body == b"!"
+        assert refused(data + long[: limit + 1], limits) == 431
+
+
 def test_100_continue_is_sent_before_the_body() -> None:
     data = head(
         "POST / HTTP/1.1", ("Host", "a"), ("Content-Length", "1"), ("Expect", "100-Continue")
@@ -293,6 +306,14 @@ def test_accept_takes_the_first_offer_that_can_be_met() -> None:
     assert [extension.name for extension in extensions] == ["a", "c"]
 
 
+def test_accept_gives_each_reserved_bit_once() -> None:
+    offers = ("Sec-WebSocket-Extensions", "a, b, c")
+    handshake, _ = feed([head("GET / HTTP/1.1", *OPENING, offers)])
+    factories = [Factory("a", 0x40), Factory("b", 0x20), Factory("c", 0x40)]
+    _, extensions = handshake.accept(extensions=factories)
+    assert [extension.name for extension in extensions] == ["a", "b"]
+
+
 def test_accept_refuses_what_does_not_open_a_websocket() -> None:
     handshake, _ = feed([head("GET / HTTP/1.1", ("Host", "a"))])
     with pytest.raises(HandshakeError):
@@ -318,6 +339,16 @@ def respond(request: bytes, response: Response) -> tuple[bytes, bytes]:
 
 
 PLAIN = head("GET / HTTP/1.1", ("Host", "a"))
+
+
+def test_date_is_that_of_the_last_full_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The example of RFC 9110 §5.6.7.
+    monkeypatch.setattr(time, "time", lambda: 784_111_777.9)
+    date = b"\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    for headers in ([], [("Set-Cookie", "a=b")]):
+        handshake, _ = feed([opening()])
+        assert handshake.accept(headers=headers)[0].count(date) == 1
+    assert respond(PLAIN, Response())[0].count(date[:-2]) == 1
 
 
 def test_respond_adds_length_date_and_connection() -> None:
@@ -353,8 +384,9 @@ def test_respond_without_content(status: int) -> None:
 
 
 def test_respond_with_an_unregistered_status() -> None:
-    answer, _ = respond(PLAIN, Response(499))
-    assert answer.startswith(b"HTTP/1.1 499 \r\n")
+    for status in (499, 999):
+        answer, _ = respond(PLAIN, Response(status))
+        assert answer.startswith(b"HTTP/1.1 %d \r\n" % status)
 
 
 def test_respond_refuses_a_body_that_its_fields_contradict() -> None:
@@ -516,7 +548,8 @@ def test_respond_tells_no_length_of_what_comes_over_time() -> None:
 def test_what_comes_over_time_is_the_only_body(
     status: int, headers: list[tuple[str, str]], body: bytes
 ) -> None:
-    with pytest.raises(UsageError, match="no other body, and no length"):
+    words = r"^an answer that comes over time has no other body, and no length\Z"
+    with pytest.raises(UsageError, match=words):
         respond(PLAIN, Response(status, Headers(headers), body, pieces()))
 
 
