@@ -10,8 +10,8 @@
 
 import { ChatClient } from "./client.js";
 import { EventSocket } from "./fallback.js";
+import "./page/changes.js";
 import { attach, chat, detach, onClient, render, tell } from "./page/chat.js";
-import "./page/composer.js";
 import { $, remember, remembered, setAvatar, toast } from "./page/dom.js";
 import "./page/drawers.js";
 import "./page/members.js";

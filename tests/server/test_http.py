@@ -34,7 +34,7 @@ def ask(
     [
         ("/", "text/html; charset=utf-8"),
         ("/index.html", "text/html; charset=utf-8"),
-        ("/app.css", "text/css; charset=utf-8"),
+        ("/css/base.css", "text/css; charset=utf-8"),
         ("/app.js", "text/javascript; charset=utf-8"),
         ("/client.js", "text/javascript; charset=utf-8"),
         ("/page/chat.js", "text/javascript; charset=utf-8"),

@@ -16,8 +16,11 @@ const GROUP_WITHIN = 5 * 60_000;
 const MAX_ITEMS = 500;
 
 /**
- * Who wrote an item and when, for grouping, and where it stands in its log.
- * @type {WeakMap<Element, {from: string, at: Date, offset?: number}>}
+ * What an item says: who wrote it and when, and of messages from a log where it stands there, whose
+ * it is, and what it says by now.
+ *
+ * @type {WeakMap<Element, {from: string, at: Date, offset?: number, user?: string, text?: string,
+ *     deleted?: boolean}>}
  */
 export const written = new WeakMap();
 
@@ -42,9 +45,9 @@ export function dividerItem(text, className = "") {
 
 /** The item of a message from a log. */
 export function loggedItem(target, message) {
-  const { from, text, time, offset, edited = false, deleted = false } = message;
+  const { from, user, text, time, offset, edited = false, deleted = false } = message;
   const item = messageItem(from, text, new Date(time));
-  written.get(item).offset = offset;
+  Object.assign(written.get(item), { offset, user, text, deleted });
   if (edited || deleted) changeText(item, deleted ? null : text);
   target.items.set(offset, item);
   return item;
@@ -52,6 +55,7 @@ export function loggedItem(target, message) {
 
 /** What its author made of a message later; null when it was taken back. */
 export function changeText(item, text) {
+  Object.assign(written.get(item), { text: text ?? "", deleted: text === null });
   const place = item.querySelector(".text");
   if (text === null) place.replaceChildren(element("em", "", "This message was taken back."));
   else place.replaceChildren(...linked(text), element("small", "edited", " (edited)"));

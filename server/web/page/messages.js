@@ -7,7 +7,7 @@
  * @module
  */
 
-import { chat, me, onClient, render } from "./chat.js";
+import { chat, me, onClient, render, tell } from "./chat.js";
 import { conversation, findRoom, forget, partner } from "./conversation.js";
 import { announce, toast } from "./dom.js";
 import { addNote, changeText, dividerItem, insert, loggedItem, regroup } from "./items.js";
@@ -91,14 +91,21 @@ onClient({
     render();
   },
 
-  edited({ room, target: offset, text }) {
-    const item = findRoom(room)?.items.get(offset);
-    if (item) changeText(item, text);
+  edited({ room, from, target: offset, text }) {
+    const target = findRoom(room);
+    const item = target?.items.get(offset);
+    if (!item) return;
+    changeText(item, text);
+    if (target.isActive && from !== me()) announce(`${from} changed a message: ${text}`);
   },
 
-  deleted({ room, target: offset }) {
-    const item = findRoom(room)?.items.get(offset);
-    if (item) changeText(item, null);
+  deleted({ room, from, target: offset }) {
+    const target = findRoom(room);
+    const item = target?.items.get(offset);
+    if (!item) return;
+    changeText(item, null);
+    tell("message-deleted", item);
+    if (target.isActive && from !== me()) announce(`${from} took a message back`);
   },
 
   joined({ room, user, count }) {
