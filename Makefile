@@ -61,7 +61,7 @@ fuzz: .venv/.installed-fuzz ## Fuzz each boundary of the core, for SECONDS each 
 chaos: .venv/.installed-dev ## Kill the chat 200 times while people talk, and see that nothing is lost (takes minutes).
 	@$(BIN)/python -m tests.chaos $(or $(ARGS),--kill 200)
 
-load: .venv/.installed-dev ## Load a server in six ways: ARGS="idle --seconds 60", or one of the others (see docs).
+load: .venv/.installed-dev ## Load a server in eight ways: ARGS="idle --seconds 60", or one of the others (see docs).
 	@$(BIN)/python -m tests.load $(or $(ARGS),--help)
 
 bench: .venv/.installed-bench ## Measure everything, ours beside the peers' (over an hour; ARGS=--list tells the parts).

@@ -38,6 +38,7 @@ from .http import HttpError, Pages, answer, answer_json
 from .journal import connection_id
 from .limits import source_of
 from .metrics import CONTENT_TYPE, Metrics
+from .outboxes import Outboxes
 from .protocol import CommandError
 from .services import Services
 from .session import Session
@@ -55,6 +56,8 @@ PREFLIGHT: Final = (
     ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
     ("Access-Control-Max-Age", "600"),
 )
+BACKLOG: Final = 4096
+"""Connections that wait to be accepted: after a restart everybody comes at once."""
 MAX_OUTBOX_EVENTS: Final = 256
 MAX_OUTBOX_SIZE: Final = 1024 * 1024
 CONTROL_RATE: Final = 10.0
@@ -87,6 +90,7 @@ class App:
         check_whole(config)
         self._config = config
         self._sessions: set[Session] = set()
+        self._outboxes = Outboxes()
         self._started = time.monotonic()
         self._draining: asyncio.Task[None] | None = None
         self._metrics = Metrics(
@@ -248,6 +252,7 @@ class App:
                     control_rate=CONTROL_RATE,
                     control_burst=CONTROL_BURST,
                 ),
+                backlog=BACKLOG,
                 max_connections=config.max_connections,
                 max_connections_per_address=config.max_connections_per_address or None,
                 trusted_proxies=config.trusted_proxies,
@@ -369,7 +374,11 @@ class App:
         logger.debug("opened from %s", ascii(visitor.address))
         self._metrics.opened.inc()
         session = Session(
-            websocket, max_events=MAX_OUTBOX_EVENTS, max_size=MAX_OUTBOX_SIZE, visitor=visitor
+            websocket,
+            max_events=MAX_OUTBOX_EVENTS,
+            max_size=MAX_OUTBOX_SIZE,
+            visitor=visitor,
+            outboxes=self._outboxes,
         )
         self._sessions.add(session)
         try:

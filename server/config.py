@@ -20,7 +20,7 @@ from .engines.store import DURABILITIES
 __all__ = ["Config", "ConfigError", "load", "parse", "printed"]
 
 PREFIX: Final = "RFC6455_CHAT_"
-EVENT_LOOPS: Final = ("asyncio", "uvloop")
+EVENT_LOOPS: Final = ("auto", "asyncio", "uvloop")
 LOG_FORMATS: Final = ("console", "json")
 AUTH: Final = ("open", "token")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -148,7 +148,7 @@ class Config:
         10.0, "within which clients are asked to come back then", metavar="SECONDS", least=0
     )
     event_loop: str = _option(
-        "asyncio", "uvloop is faster, and has to be installed", choices=EVENT_LOOPS
+        "auto", "uvloop is faster; auto takes it where it is installed", choices=EVENT_LOOPS
     )
     log_level: str = _option("info", "what is logged", choices=LOG_LEVELS)
     log_format: str = _option("console", "how it is logged", choices=LOG_FORMATS)

@@ -27,7 +27,7 @@ __all__ = ["EventStream", "Fallback"]
 KEEPALIVE: Final = 15.0
 """Seconds of silence after which a comment shows that the connection lives."""
 MAX_WAITING: Final = 16
-"""Events that wait for the client to take them; then `EventStream.send` waits."""
+"""Messages that wait for the client to take them; then `EventStream.send` waits."""
 MAX_UNREAD: Final = 64
 """Commands that wait to be carried out; then the client has to wait."""
 START_TIMEOUT: Final = 10.0
@@ -52,6 +52,29 @@ class Commands(msgspec.Struct, forbid_unknown_fields=True):
     close: bool = False
 
 
+class Changes:
+    """Lets others wait until something is so; who changes it need not be a coroutine."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def tell(self) -> None:
+        """Has all who wait look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Waits until a condition holds."""
+        while not condition():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+
 class EventStream:
     """A connection; in the place of a `rfc6455.WebSocket`.
 
@@ -71,11 +94,28 @@ class EventStream:
         self._number = 0
         self._outbox: deque[bytes] = deque()
         self._inbox: deque[str] = deque()
-        self._changed = asyncio.Condition()
+        self._changes = Changes()
         self.started = asyncio.Event()
         self._ended = asyncio.Event()
 
     # What the chat does with it
+
+    @property
+    def unsent_size(self) -> int:
+        """How much waits to be taken, in bytes."""
+        return sum(map(len, self._outbox))
+
+    def push(self, message: Encoded) -> bool:
+        """Sends an event without waiting.
+
+        Raises:
+            ConnectionClosed: the connection is over.
+        """
+        self._check_open()
+        text = message if isinstance(message, str) else str(message.message)
+        self._outbox.append(f"data: {text}\n\n".encode())
+        self._changes.tell()
+        return True
 
     async def send(self, message: Encoded) -> None:
         """Sends an event; waits while many wait to be taken.
@@ -83,14 +123,10 @@ class EventStream:
         Raises:
             ConnectionClosed: the connection is over.
         """
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: len(self._outbox) < MAX_WAITING or self.close_code is not None
-            )
-            self._check_open()
-            text = message if isinstance(message, str) else str(message.message)
-            self._outbox.append(f"data: {text}\n\n".encode())
-            self._changed.notify_all()
+        await self._changes.wait_for(
+            lambda: len(self._outbox) < MAX_WAITING or self.close_code is not None
+        )
+        self.push(message)
 
     async def recv(self) -> str:
         """Receives the next command.
@@ -98,12 +134,11 @@ class EventStream:
         Raises:
             ConnectionClosed: no more will come.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._inbox or self.close_code is not None)
-            if self._inbox:
-                return self._inbox.popleft()
-            self._check_open()
-            raise AssertionError("unreachable")
+        await self._changes.wait_for(lambda: bool(self._inbox) or self.close_code is not None)
+        if self._inbox:
+            return self._inbox.popleft()
+        self._check_open()
+        raise AssertionError("unreachable")
 
     def __aiter__(self) -> Self:
         return self
@@ -147,9 +182,8 @@ class EventStream:
         if any(len(message.encode()) > self._max_message_size for message in commands.messages):
             await self._end(CloseCode.MESSAGE_TOO_BIG, "message too big")
             return
-        async with self._changed:
-            self._inbox.extend(commands.messages)
-            self._changed.notify_all()
+        self._inbox.extend(commands.messages)
+        self._changes.tell()
         if commands.close:
             await self._end(CloseCode.NORMAL_CLOSURE, "", is_told=False)
 
@@ -170,15 +204,17 @@ class EventStream:
 
     async def _next_piece(self) -> bytes | None:
         try:
-            async with asyncio.timeout(KEEPALIVE), self._changed:
-                await self._changed.wait_for(lambda: self._outbox or self.close_code is not None)
-                if not self._outbox:
-                    return None
-                piece = self._outbox.popleft()
-                self._changed.notify_all()
-                return piece
+            async with asyncio.timeout(KEEPALIVE):
+                await self._changes.wait_for(
+                    lambda: bool(self._outbox) or self.close_code is not None
+                )
         except TimeoutError:
             return b":\n\n"
+        if not self._outbox:
+            return None
+        piece = self._outbox.popleft()
+        self._changes.tell()
+        return piece
 
     async def _end(self, code: int, reason: str, *, is_told: bool = True) -> None:
         if self.close_code is not None:
@@ -188,8 +224,7 @@ class EventStream:
         if is_told:
             told = json.dumps({"code": code, "reason": reason})
             self._outbox.append(f"event: close\ndata: {told}\n\n".encode())
-        async with self._changed:
-            self._changed.notify_all()
+        self._changes.tell()
 
     def _check_open(self) -> None:
         if self.close_code in GOOD_CODES:

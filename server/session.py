@@ -1,7 +1,7 @@
 """One connected client: what waits to be sent to it, and when it is too slow.
 
-What lives here: a bounded outbox, the task that empties it, and the end of a client that does not
-keep up. This file does not know what the events say.
+What lives here: a bounded outbox, and the end of a client that does not keep up. When outboxes are
+emptied is told in `outboxes`. This file does not know what the events say.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import rfc6455
 
 from .engines.base import UserRecord
 from .gate import Visitor
+from .outboxes import Outboxes
 from .protocol import Encoded
 from .rooms import Room
 from .rules import person
@@ -26,16 +27,20 @@ __all__ = ["Session"]
 
 MAX_BATCH_SIZE: Final = 32 * 1024
 """Characters of events in one message, for a client that takes several; a longer one goes alone."""
+MAX_UNSENT: Final = 16 * 1024
+"""Bytes that the connection may have to write still when an event is handed to it without waiting.
+Above four times that it waits itself (`rfc6455.Limits.write_high_water`)."""
 
 
 class Session:
     """A client, from its connection to its end.
 
-    Events are handed over without waiting, so that nobody waits for a slow client. A client is too
-    slow when more waits than may while its socket takes nothing, or when it keeps its own answers
-    waiting for too long. The bounds do not count within one turn of the event loop, in which many
-    users may come or go before any socket has had a chance; nor for answers, since the next command
-    waits for them.
+    Events are handed over without waiting, so that nobody waits for a slow client. While its socket
+    takes what comes, they leave when the outboxes have their round; a task waits only for a client
+    whose socket does not. A client is too slow when more waits than may while its socket takes
+    nothing, or when it keeps its own answers waiting for too long. The bounds do not count within
+    one turn of the event loop, in which many users may come or go before any socket has had a
+    chance; nor for answers, since the next command waits for them.
 
     Of events with the same key the latest is sent, in the place of the first that waits. They never
     make a client slow: when too much waits, those with new keys are left out.
@@ -46,6 +51,7 @@ class Session:
         max_size: how many characters they may have together.
         max_wait: how long commands may wait for answers to be taken, in seconds.
         visitor: who comes in over the connection.
+        outboxes: those that are emptied in turns with this one's.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Session:
         max_size: int,
         max_wait: float = 20.0,
         visitor: Visitor | None = None,
+        outboxes: Outboxes | None = None,
     ) -> None:
         self.websocket = websocket
         self.visitor = visitor or Visitor(websocket)
@@ -82,9 +89,12 @@ class Session:
         self._outbox: deque[tuple[Encoded, str]] = deque()
         self._latest: dict[str, Encoded] = {}
         self._size = 0
+        self._outboxes = Outboxes() if outboxes is None else outboxes
+        # Nothing is sent before `while_keeping_up`; something awaits its round; a task sends.
+        self._is_open = self._is_awaited = False
+        self._writer: asyncio.Task[None] | None = None
         self._sending = False
         self._ended = False
-        self._not_empty = asyncio.Event()
         self._relieved = asyncio.Event()
         self._relieved.set()
         self._patience = asyncio.timeout(None)
@@ -164,7 +174,8 @@ class Session:
 
         A client that is too slow ends the block, wherever it waits.
         """
-        writer = asyncio.create_task(self._write())
+        self._is_open = True
+        self._call_for_a_round()
         try:
             async with self._patience:
                 yield
@@ -173,20 +184,38 @@ class Session:
                 raise
         finally:
             self._end()
-            writer.cancel()
+            if self._writer is not None:
+                self._writer.cancel()
+
+    def empty(self) -> None:
+        """Sends what waits, as far as the socket takes it; the rest when it does."""
+        self._is_awaited = False
+        if self._writer is not None:
+            return
+        try:
+            while self._outbox:
+                if self.websocket.unsent_size > MAX_UNSENT:
+                    self._writer = asyncio.create_task(self._write())
+                    return
+                self.websocket.push(self._next())
+        except rfc6455.ConnectionClosed:
+            self._end()
 
     async def _write(self) -> None:
         try:
-            while True:
-                await self._not_empty.wait()
-                while self._outbox:
-                    message = self._take_batch() if self.is_batching else self._take()
-                    self._sending = True
-                    await self.websocket.send(message)
-                    self._sending = False
-                self._not_empty.clear()
+            while self._outbox:
+                message = self._next()
+                self._sending = True
+                await self.websocket.send(message)
+                self._sending = False
         except rfc6455.ConnectionClosed:
             self._end()
+        self._writer = None
+
+    def _call_for_a_round(self) -> None:
+        if self._outbox and self._is_open and not self._is_awaited and self._writer is None:
+            self._is_awaited = True
+            self._outboxes.add(self)
 
     def _is_overfull(self) -> bool:
         return self._sending and (
@@ -198,7 +227,8 @@ class Session:
             return
         self._outbox.append((event, key))
         self._size += len(event)
-        self._not_empty.set()
+        if not self._is_awaited:
+            self._call_for_a_round()
         if len(self._outbox) > self._max_events // 2 or self._size > self._max_size // 2:
             self._relieved.clear()
 
@@ -219,17 +249,18 @@ class Session:
             self._relieved.set()
         return event
 
-    def _take_batch(self) -> Encoded:
+    def _next(self) -> Encoded:
+        """Takes the next message: an event, or as many as make one."""
         first = self._take()
-        if not self._outbox:
+        if not self.is_batching or not self._outbox:
             return first
         size = len(first)
-        events = [_text(first)]
+        events = [first]
         while self._outbox and size + len(self._outbox[0][0]) <= MAX_BATCH_SIZE:
             event = self._take()
             size += len(event)
-            events.append(_text(event))
-        return f"[{','.join(events)}]" if len(events) > 1 else first
+            events.append(event)
+        return self._outboxes.join(events) if len(events) > 1 else first
 
     def _set_patience(self, seconds: float | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -242,7 +273,3 @@ class Session:
         self._latest.clear()
         self._size = 0
         self._relieved.set()
-
-
-def _text(event: Encoded) -> str:
-    return event if isinstance(event, str) else str(event.message)

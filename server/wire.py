@@ -26,8 +26,15 @@ class Wire(Protocol):
     def close_code(self) -> int | None:
         """How it ended; None while it has not."""
 
+    @property
+    def unsent_size(self) -> int:
+        """How much waits to be written, in bytes."""
+
+    def push(self, message: Encoded) -> bool:
+        """Sends an event without waiting; raises `rfc6455.ConnectionClosed` when it is over."""
+
     async def send(self, message: Encoded) -> None:
-        """Sends an event; raises `rfc6455.ConnectionClosed` when it is over."""
+        """Sends an event, after those that wait; raises `rfc6455.ConnectionClosed` likewise."""
 
     async def recv(self) -> Message:
         """Receives the next command; raises `rfc6455.ConnectionClosed` when none will come."""

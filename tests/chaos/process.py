@@ -12,6 +12,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -39,6 +40,9 @@ class ChatProcess:
         program: what to run; its arguments are those of ``python -m server``.
         durability: see `server.config`.
         has_clock: whether its clock can be moved.
+        has_small_disk: whether its database is on a disk of its own, which can be filled.
+        sock: a listening socket that outlives it, as systemd's do; by default it listens itself.
+        settings: further ones, as flags.
     """
 
     def __init__(
@@ -48,17 +52,22 @@ class ChatProcess:
         program: Sequence[str] = ("-m", "server"),
         durability: str = "normal",
         has_clock: bool = False,
+        has_small_disk: bool = True,
+        sock: socket.socket | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
-        self.port = 0
+        self.port = 0 if sock is None else sock.getsockname()[1]
         self.starts = 0
         self._folder = folder
         self._program = program
         self._durability = durability
+        self._sock = sock
+        self._settings = settings
         self._clock = folder / "clock" if has_clock else None
         self._disk = folder / "disk"
         self._disk.mkdir()
         self._database = self._disk / "chat.db"
-        self._is_mounted = self._mount()
+        self._is_mounted = has_small_disk and self._mount()
         self._process: asyncio.subprocess.Process | None = None
         if self._clock is not None:
             self._clock.write_text("+0\n", "ascii")
@@ -67,16 +76,23 @@ class ChatProcess:
     def uri(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs, or ran last."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Starts, and returns once the server has printed its address."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *self._program, "--host", "127.0.0.1", "--port", str(self.port)),
+            *(*self._handing_over(), sys.executable, *self._program, *self._where()),
             *("--database", str(self._database), "--durability", self._durability),
             # The rates are somebody else's promise, and everybody here comes from one address.
             *("--connection-rate", "0", "--user-rate", "0", "--address-rate", "0"),
             *("--max-connections-per-address", "0", "--max-connections", "15000"),
-            *("--log-level", "error"),
+            *("--log-level", "error", *self._settings),
             cwd=ROOT,
+            pass_fds=() if self._sock is None else [self._sock.fileno()],
             env=os.environ | self._clock_environment(),
             stdout=asyncio.subprocess.PIPE,
         )
@@ -87,6 +103,18 @@ class ChatProcess:
             raise RuntimeError(f"the server did not start: {line!r}")
         self.port = int(found[1])
         self.starts += 1
+
+    def _where(self) -> Sequence[str]:
+        if self._sock is not None:
+            return ("--systemd",)
+        return ("--host", "127.0.0.1", "--port", str(self.port))
+
+    def _handing_over(self) -> Sequence[str]:
+        """What runs the server: as systemd, where a socket is handed over as descriptor 3."""
+        if self._sock is None:
+            return ()
+        script = f'exec 3<&{self._sock.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        return ("bash", "-c", script, "bash")
 
     async def kill(self) -> None:
         """Ends it without any warning (SIGKILL)."""

@@ -5,6 +5,6 @@ python -m tests.load NAME [--quick]
 
 from typing import Final
 
-NAMES: Final = ("idle", "cycles", "stalled", "floods", "emfile", "shutdown")
+NAMES: Final = ("idle", "cycles", "stalled", "floods", "emfile", "shutdown", "room", "restart")
 """The scenarios, a module each: `run`, its `QUICK` size, and what is wrong with a result: `faults`
 where a promise is broken, `misses` where a figure is not what it should be."""

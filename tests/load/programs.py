@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tests.helpers import ROOT
 
-__all__ = ["Program", "obey", "raise_file_limit", "run", "start"]
+__all__ = ["Program", "obey", "processor_seconds", "raise_file_limit", "run", "start"]
 
 Answer = dict[str, Any]
 LONGEST_ANSWER: Final = 2**26
@@ -88,13 +88,18 @@ class Program:
         raise LookupError("VmHWM")
 
     def processor_seconds(self) -> float:
-        """Returns the processor time that it has used, in user and kernel mode."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Returns the processor time that it has used; see the function of that name."""
+        return processor_seconds(self.pid)
 
     def descriptors(self) -> int:
         """Returns how many files it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def processor_seconds(pid: int) -> float:
+    """Returns the processor time that a process has used, in user and kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from server.__main__ import _loop_factory
 from server.config import PREFIX, Config, ConfigError, load, parse, printed
 from tests.helpers import ROOT
 
@@ -154,6 +155,13 @@ def test_an_event_loop_that_is_not_there_is_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("--event-loop uvloop: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_without_uvloop_the_loop_is_asyncios(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert _loop_factory("auto") is None
+    with pytest.raises(ImportError):
+        _loop_factory("uvloop")
 
 
 def test_an_address_in_use_is_one_line(free_port_taken: int) -> None:

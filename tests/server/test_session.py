@@ -9,21 +9,35 @@ from typing import cast
 import pytest
 
 import rfc6455
-from server.session import MAX_BATCH_SIZE, Session
+from server.outboxes import PART, Outboxes
+from server.protocol import Encoded
+from server.session import MAX_BATCH_SIZE, MAX_UNSENT, Session
 from tests.helpers import async_test
 
 
 class Wire:
-    """As much of a `WebSocket` as a session needs: a socket that takes messages when it may."""
+    """As much of a `WebSocket` as a session needs: a socket that takes messages when it may.
 
-    def __init__(self) -> None:
+    With ``unsent_size`` 0 it takes what is pushed at once.
+    """
+
+    def __init__(self, unsent_size: int = MAX_UNSENT + 1) -> None:
+        self.unsent_size = unsent_size
         self.sent: list[str] = []
+        self.messages: list[Encoded] = []
         self.may_send = asyncio.Semaphore(0)
         self.is_closed = False
         self._changed = asyncio.Condition()
         self._offered = 0
 
-    async def send(self, message: str) -> None:
+    def push(self, message: Encoded) -> bool:
+        if self.is_closed:
+            raise rfc6455.ConnectionClosedOK(None, None)
+        self.messages.append(message)
+        self.sent.append(message if isinstance(message, str) else str(message.message))
+        return True
+
+    async def send(self, message: Encoded) -> None:
         async with self._changed:
             self._offered += 1
             self._changed.notify_all()
@@ -31,7 +45,7 @@ class Wire:
         if self.is_closed:
             raise rfc6455.ConnectionClosedOK(None, None)
         async with self._changed:
-            self.sent.append(message)
+            self.push(message)
             self._changed.notify_all()
 
     async def wait_for(self, *, sent: int = 0, offered: int = 0) -> None:
@@ -42,13 +56,19 @@ class Wire:
 
 
 def make(
-    wire: Wire, *, max_events: int = 4, max_size: int = 100, max_wait: float = 1000
+    wire: Wire,
+    *,
+    max_events: int = 4,
+    max_size: int = 100,
+    max_wait: float = 1000,
+    outboxes: Outboxes | None = None,
 ) -> Session:
     return Session(
         cast("rfc6455.WebSocket", wire),
         max_events=max_events,
         max_size=max_size,
         max_wait=max_wait,
+        outboxes=outboxes,
     )
 
 
@@ -272,3 +292,115 @@ async def test_what_is_held_back_comes_after_the_answer() -> None:
             wire.may_send.release()
         await wire.wait_for(sent=5)
     assert wire.sent == ["before", "answer", "event", "count", "after"]
+
+
+# Who keeps up
+
+
+async def next_turn() -> None:
+    await asyncio.sleep(0)
+
+
+@async_test
+async def test_what_comes_in_a_turn_leaves_in_the_next_without_a_task() -> None:
+    wire = Wire(unsent_size=0)
+    session = make(wire)
+    session.answer("0")
+    async with session.while_keeping_up():
+        tasks = asyncio.all_tasks()
+        session.deliver("1")
+        session.deliver("old", key="k")
+        session.deliver("2", key="k")
+        assert wire.sent == []
+        await next_turn()
+        assert wire.sent == ["0", "1", "2"]
+        session.deliver("3")
+        await next_turn()
+        assert asyncio.all_tasks() == tasks
+    assert wire.sent == ["0", "1", "2", "3"]
+
+
+@async_test
+async def test_order_holds_when_the_socket_begins_and_ceases_to_take_no_more() -> None:
+    wire = Wire(unsent_size=0)
+    session = make(wire)
+    async with session.while_keeping_up():
+        session.deliver("0")
+        await next_turn()
+        wire.unsent_size = MAX_UNSENT + 1
+        session.deliver("1")
+        session.deliver("2")
+        await wire.wait_for(offered=1)
+        wire.unsent_size = 0
+        session.deliver("3")
+        await next_turn()
+        assert wire.sent == ["0"]
+        for _ in range(3):
+            wire.may_send.release()
+        await wire.wait_for(sent=4)
+        session.deliver("4")
+        await next_turn()
+    assert wire.sent == ["0", "1", "2", "3", "4"]
+
+
+@async_test
+async def test_a_connection_that_is_over_takes_nothing_and_harms_nobody() -> None:
+    outboxes = Outboxes()
+    gone, there = Wire(unsent_size=0), Wire(unsent_size=0)
+    gone.is_closed = True
+    sessions = [make(wire, outboxes=outboxes) for wire in (gone, there)]
+    async with sessions[0].while_keeping_up(), sessions[1].while_keeping_up():
+        for session in sessions:
+            session.deliver("0")
+        await next_turn()
+        sessions[0].deliver("1")
+        await next_turn()
+        assert not sessions[0].is_too_slow
+    assert (gone.sent, there.sent) == ([], ["0"])
+
+
+@async_test
+async def test_several_events_are_made_one_message_once_for_all() -> None:
+    outboxes = Outboxes()
+    wires = [Wire(unsent_size=0) for _ in range(3)]
+    sessions = [make(wire, outboxes=outboxes) for wire in wires]
+    events: list[Encoded] = [rfc6455.PreparedMessage(str(number)) for number in range(3)]
+    async with (
+        sessions[0].while_keeping_up(),
+        sessions[1].while_keeping_up(),
+        sessions[2].while_keeping_up(),
+    ):
+        for session in sessions:
+            session.is_batching = True
+            for event in events:
+                session.deliver(event)
+        sessions[2].answer('"mine"')
+        await next_turn()
+    assert [wire.sent for wire in wires] == [["[0,1,2]"], ["[0,1,2]"], ['[0,1,2,"mine"]']]
+    assert wires[0].messages[0] is wires[1].messages[0]
+
+
+@async_test
+async def test_many_outboxes_are_emptied_in_parts_and_one_that_fails_stops_no_other() -> None:
+    class Box:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def empty(self) -> None:
+            emptied.append(self.number)
+            if self.number == 7:
+                raise RuntimeError
+
+    emptied: list[int] = []
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    outboxes = Outboxes()
+    for number in range(2 * PART):
+        outboxes.add(Box(number))
+    await next_turn()
+    assert emptied == list(range(8))
+    await next_turn()
+    assert emptied == list(range(8 + PART))
+    await next_turn()
+    assert emptied == list(range(2 * PART))
+    assert len(faults) == 1
