@@ -23,6 +23,7 @@ from .conversation import Conversation
 from .engines.base import EVERYWHERE, Engine, EngineError, UserRecord
 from .feeds import Feed
 from .gate import Gate
+from .inquiries import Inquiries
 from .logs import Logs
 from .mail import Mail
 from .moderation import Moderation
@@ -65,6 +66,7 @@ class Chat:
         self._logs = Logs(engine)
         self._everybody = Channel("everybody")
         self.conversation = Conversation(engine, self._logs, self._gate, self._everybody, max_rooms)
+        self.inquiries = Inquiries(engine, self.conversation, self._gate)
         self.moderation = Moderation(engine, self.conversation)
         self.mail = Mail(engine, self._logs)
         self.broadcasts = Broadcasts(engine, self._logs, feeds)
@@ -82,13 +84,14 @@ class Chat:
             protocol.Send: self.conversation.send,
             protocol.Edit: self.conversation.edit,
             protocol.Delete: self.conversation.delete,
-            protocol.History: self.conversation.history,
+            protocol.History: self.inquiries.history,
+            protocol.Search: self.inquiries.search,
             protocol.Private: self.mail.send,
             protocol.Inbox: self.mail.read_on,
             protocol.PrivateHistory: self.mail.history,
             protocol.Typing: self.conversation.typing,
             protocol.MarkRead: self._mark_read,
-            protocol.Members: self.conversation.members,
+            protocol.Members: self.inquiries.members,
             protocol.SetAccess: self.moderation.set_access,
             protocol.Moderate: self.moderation.moderate,
             protocol.Subscribe: self.broadcasts.subscribe,

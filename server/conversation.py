@@ -23,18 +23,17 @@ from .engines.base import (
     Presence,
     Replacement,
     RoomRecord,
-    UserRecord,
 )
 from .gate import Gate
-from .logs import Logs, read_event, time_of, write_event
+from .logs import Logs, read_event, write_event
 from .names import check_description, check_room, check_text
 from .presence import LARGE, Typists
 from .protocol import CommandError, Message
 from .rooms import LOBBY, Channel, Room, Rooms, room_log
-from .rules import RULES, Access, Change, Rules
+from .rules import RULES, Change, Rules
 from .session import Session
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "room_event"]
 
 MAX_ROOMS_PER_USER: Final = 100
 MAX_COUNTS: Final = 4000
@@ -103,6 +102,17 @@ class Conversation:
         """Returns a room, or None."""
         return self._rooms.get(name)
 
+    def room_of(self, session: Session, name: str) -> Room:
+        """Returns a room that a session is in.
+
+        Raises:
+            CommandError: ``invalid_room``, ``no_such_room`` or ``not_in_room``.
+        """
+        room = self._rooms[check_room(name)]
+        if session.rooms.get(room.name) is not room:
+            raise CommandError("not_in_room", f"you are not in {room.name!r}")
+        return room
+
     def sessions_in(self, room: Room) -> list[Session]:
         """Returns the sessions that follow a room here."""
         return [follower for follower in room.channel if isinstance(follower, Session)]
@@ -129,7 +139,7 @@ class Conversation:
 
     async def describe(self, session: Session, command: protocol.DescribeRoom) -> protocol.RoomAck:
         """See `protocol.DescribeRoom`."""
-        room = self._room_of(session, command.room)
+        room = self.room_of(session, command.room)
         room.rules.check_say(session.person, session.role)
         topic = check_description(command.topic)
         await self._engine.describe_room(room.name, topic)
@@ -160,11 +170,13 @@ class Conversation:
             head=followed.head,
             recovered=followed.recovered,
             more=followed.more,
-            history=[_event(entry) for entry in followed.entries],
+            history=[room_event(entry) for entry in followed.entries],
             members=list(members),
             count=room.count,
             topic=room.topic,
             read=read,
+            access=room.rules.access.value,
+            moderator=room.rules.is_moderator(session.person, session.role),
         )
 
     async def leave(self, session: Session, command: protocol.Leave) -> protocol.RoomAck:
@@ -177,27 +189,11 @@ class Conversation:
         await self.end_membership(room, session.user_id)
         return protocol.RoomAck(room=room.name)
 
-    async def members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
-        """See `protocol.Members`."""
-        room = self._rooms[check_room(command.room)]
-        if room.rules.access is Access.MEMBERS:
-            is_member = room.name in session.memberships
-            room.rules.check_join(session.person, session.role, is_member=is_member)
-        users = await self._engine.members(room.name, after=command.after, limit=command.limit)
-        present = await self._engine.present(room.channel.log, [user.id for user in users])
-        return protocol.MembersAck(
-            room=room.name,
-            members=[_person(user, user.id in present) for user in users],
-            after=users[-1].id if len(users) == command.limit else None,
-            online=room.count,
-            count=await self._engine.member_count(room.name),
-        )
-
     # Messages
 
     async def send(self, session: Session, command: protocol.Send) -> protocol.SendAck:
         """See `protocol.Send`."""
-        room = self._room_of(session, command.room)
+        room = self.room_of(session, command.room)
         room.rules.check_say(session.person, session.role)
         event = Message(
             room=room.name,
@@ -275,7 +271,7 @@ class Conversation:
         change: Callable[[Message], tuple[Message, protocol.Edited | protocol.Deleted]],
     ) -> protocol.SendAck:
         """Appends the change of a message, and puts the new one in the old one's place."""
-        room = self._room_of(session, command.room)
+        room = self.room_of(session, command.room)
         room.rules.check_say(session.person, session.role)
         while True:
             entry, message = await self._find(room, command.offset)
@@ -303,25 +299,11 @@ class Conversation:
                 return entry, event
         raise CommandError("no_such_message", "there is no message at this offset, or no longer")
 
-    async def history(self, session: Session, command: protocol.History) -> protocol.HistoryAck:
-        """See `protocol.History`."""
-        room = self._room_of(session, command.room)
-        page = await self._engine.read_back(
-            room.channel.log, before=command.before, limit=command.limit
-        )
-        entries = page.entries
-        return protocol.HistoryAck(
-            room=room.name,
-            epoch=page.epoch,
-            more=bool(entries) and entries[0].position.offset > page.first,
-            history=[_event(entry) for entry in entries],
-        )
-
     # What is not kept
 
     async def typing(self, session: Session, command: protocol.Typing) -> protocol.RoomAck:
         """See `protocol.Typing`."""
-        room = self._room_of(session, command.room)
+        room = self.room_of(session, command.room)
         room.rules.check_say(session.person, session.role)
         if command.active:
             self._typists.begin(room.name, session.name, asyncio.get_running_loop().time())
@@ -333,7 +315,7 @@ class Conversation:
     async def mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
         """See `protocol.MarkRead`."""
         assert command.room is not None
-        room = self._room_of(session, command.room)
+        room = self.room_of(session, command.room)
         log = room.channel.log
         head = (await self._engine.heads([log]))[log].offset
         offset = await self._engine.mark_read(session.user_id, log, min(command.offset, head))
@@ -407,12 +389,6 @@ class Conversation:
             if presence.count <= LARGE:
                 self._logs.signal(room.channel, event)
 
-    def _room_of(self, session: Session, name: str) -> Room:
-        room = self._rooms[check_room(name)]
-        if session.rooms.get(room.name) is not room:
-            raise CommandError("not_in_room", f"you are not in {room.name!r}")
-        return room
-
     def _check_count(self, session: Session, joining: Room | None = None) -> None:
         """Counts the rooms that a user keeps alive: is in, or created and nobody has joined."""
         session.created = [
@@ -475,7 +451,8 @@ def _append(
     return Append(log=room.channel.log, data=write_event(event), key=key, replaces=replacement)
 
 
-def _event(entry: Entry) -> Message | protocol.Edited | protocol.Deleted:
+def room_event(entry: Entry) -> Message | protocol.Edited | protocol.Deleted:
+    """Returns the event of an entry of a room's log."""
     event = read_event(entry)
     assert isinstance(event, Message | protocol.Edited | protocol.Deleted)
     return event
@@ -484,8 +461,3 @@ def _event(entry: Entry) -> Message | protocol.Edited | protocol.Deleted:
 def _sent(room: Room, appended: Appended) -> protocol.SendAck:
     position = appended.position
     return protocol.SendAck(room=room.name, epoch=position.epoch, offset=position.offset)
-
-
-def _person(user: UserRecord, online: bool) -> protocol.Person:
-    last_seen = None if online or not user.last_seen else time_of(user.last_seen)
-    return protocol.Person(user=user.id, name=user.name, online=online, last_seen=last_seen)

@@ -104,11 +104,20 @@ class Moderation:
         if before.access is not room.rules.access:
             event = protocol.RoomAccess(room=room.name, access=room.rules.access)
             room.channel.deliver(protocol.encode(event))
+        if appointed := before.moderators ^ room.rules.moderators:
+            self._tell_appointed(room, appointed)
         if change.expelled:
             self._expel(room, change)
 
     def appended(self, log: str, entry: Entry) -> None:
         """Nothing is appended to this log. See `Subscriber`."""
+
+    def _tell_appointed(self, room: Room, people: set[str]) -> None:
+        for session in self._conversation.sessions_in(room):
+            if session.person in people:
+                is_moderator = room.rules.is_moderator(session.person, session.role)
+                event = protocol.Appointed(room=room.name, moderator=is_moderator)
+                session.deliver(protocol.encode(event))
 
     def _expel(self, room: Room, change: Change) -> None:
         """Lets somebody hear nothing more, at once; that they left is told when it is noted."""

@@ -19,6 +19,8 @@ MAX_NAME: Final = 64
 """Characters in a user's name, and in a room's."""
 MAX_TOPIC: Final = 250
 """Characters in what a room is about."""
+MAX_QUERY: Final = 100
+"""Characters of what is looked for."""
 MAX_LIMIT: Final = 200
 """Members, or entries of a log, in an answer."""
 
@@ -168,6 +170,19 @@ class History(Command, tag="history"):
     limit: Limit = 50
 
 
+class Search(Command, tag="search"):
+    """Find what was said in a room, in messages that have every word of ``text`` in them.
+
+    The search goes back from an offset, or from the end, and not on for ever: the answer tells
+    where to go on.
+    """
+
+    room: str
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_QUERY)]
+    before: Offset | None = None
+    limit: Limit = 20
+
+
 class Private(Command, tag="private"):
     """Say something to one user, who need not be connected."""
 
@@ -274,6 +289,7 @@ AnyCommand: TypeAlias = (
     | Edit
     | Delete
     | History
+    | Search
     | Private
     | Inbox
     | PrivateHistory
@@ -315,12 +331,18 @@ class Membership(Struct):
 
 
 class Person(Struct, kw_only=True):
-    """A member of a room. ``last_seen`` is null while somebody is here, or never was."""
+    """A member of a room. ``last_seen`` is null while somebody is here, or never was.
+
+    ``role`` is what they are in this room: ``owner``, ``moderator``, or empty. ``read`` tells how
+    far they have read.
+    """
 
     user: str
     name: str
     online: bool
     last_seen: str | None = None
+    role: str = ""
+    read: int = 0
 
 
 class Limits(Struct, kw_only=True):
@@ -476,6 +498,13 @@ class RoomAccess(Event, tag="room_access"):
     access: str
 
 
+class Appointed(Event, tag="appointed"):
+    """One looks after a room from now on, or no longer."""
+
+    room: str
+    moderator: bool
+
+
 class Expelled(Event, tag="expelled"):
     """One was put out of a room, and may come back unless ``banned``."""
 
@@ -510,6 +539,7 @@ AnyEvent: TypeAlias = (
     | RoomRemoved
     | RoomCount
     | RoomAccess
+    | Appointed
     | Expelled
     | Feed
 )
@@ -581,7 +611,10 @@ class RoomAck(Ack, kw_only=True):
 
 
 class JoinAck(RoomAck, kw_only=True):
-    """What was said in the room (see `Log`), and who is in it: some of them, and how many."""
+    """What was said in the room (see `Log`), and who is in it: some of them, and how many.
+
+    ``access`` tells to whom the room is open, and ``moderator`` whether one looks after it.
+    """
 
     epoch: str
     offset: int
@@ -593,6 +626,8 @@ class JoinAck(RoomAck, kw_only=True):
     count: int
     topic: str
     read: int
+    access: str = "public"
+    moderator: bool = False
 
 
 class SendAck(RoomAck, kw_only=True):
@@ -608,6 +643,13 @@ class HistoryAck(RoomAck, kw_only=True):
     epoch: str
     more: bool
     history: list[Message | Edited | Deleted]
+
+
+class SearchAck(RoomAck, kw_only=True):
+    """What was found, the latest first; ``before`` is where to go on, or null at the beginning."""
+
+    found: list[Message]
+    before: int | None
 
 
 class MembersAck(RoomAck, kw_only=True):

@@ -64,6 +64,10 @@ class Rules(msgspec.Struct, omit_defaults=True):
         """Tells whether somebody looks after the room: here, or everywhere."""
         return role >= Role.MODERATOR or who == self.owner or who in self.moderators
 
+    def standing(self, who: str) -> str:
+        """Returns what somebody is in the room: ``owner``, ``moderator``, or nothing."""
+        return "owner" if who == self.owner else "moderator" if who in self.moderators else ""
+
     def check_join(self, who: str, role: Role, *, is_member: bool) -> None:
         """Sees that somebody may come in.
 

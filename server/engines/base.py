@@ -354,6 +354,10 @@ class Engine(ABC):
         """Returns how far a user has read, by log."""
 
     @abstractmethod
+    async def marks_of(self, log: str, users: Iterable[str]) -> dict[str, int]:
+        """Returns how far some users have read a log, by user; who has not begun is missing."""
+
+    @abstractmethod
     async def add_pattern(self, user: str, pattern: str) -> None:
         """Remembers a pattern of topics that a user subscribes to."""
 

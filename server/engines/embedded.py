@@ -458,6 +458,10 @@ class EmbeddedEngine(Engine):
         """See `Engine.read_marks`."""
         return await self._reader.call(lambda store: store.read_marks(user))
 
+    async def marks_of(self, log: str, users: Iterable[str]) -> dict[str, int]:
+        """See `Engine.marks_of`."""
+        return await self._reader.call(lambda store: store.marks_of(log, list(users)))
+
     async def add_pattern(self, user: str, pattern: str) -> None:
         """See `Engine.add_pattern`."""
         await self._writer.call(lambda store: store.add_pattern(user, pattern))

@@ -413,6 +413,12 @@ class Store:
         """See `Engine.read_marks`."""
         return dict(self._run("SELECT log, offset FROM read_mark WHERE user = ?", user))
 
+    def marks_of(self, log: str, users: Sequence[str]) -> dict[str, int]:
+        """See `Engine.marks_of`."""
+        places = ", ".join("?" * len(users))
+        sql = f"SELECT user, offset FROM read_mark WHERE log = ? AND user IN ({places})"
+        return dict(self._run(sql, log, *users))
+
     def add_pattern(self, user: str, pattern: str) -> None:
         """See `Engine.add_pattern`."""
         self._run("INSERT OR IGNORE INTO pattern VALUES (?, ?)", user, pattern)

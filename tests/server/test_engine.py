@@ -362,6 +362,10 @@ async def test_marks_never_go_back_and_patterns_stay(tmp_path: Path) -> None:
         await engine.remove_pattern("1", "#")
     async with running(tmp_path / "db") as engine:
         assert await engine.read_marks("1") == {"a": 5}
+        await engine.mark_read("2", "a", 7)
+        await engine.mark_read("3", "b", 9)
+        assert await engine.marks_of("a", ["1", "2", "3"]) == {"1": 5, "2": 7}
+        assert await engine.marks_of("a", []) == {}
         assert await engine.patterns("1") == ["a.*"]
 
 

@@ -247,6 +247,23 @@ async def test_in_a_read_only_room_its_moderators_speak() -> None:
 
 
 @async_test
+async def test_everybody_sees_who_looks_after_a_room() -> None:
+    async with running(jwt_secret=SECRET) as address, client(address) as a, client(address) as b:
+        ann, bob = await enter(a, "Ann"), await enter(b, "Bob")
+        await ann.ask("create_room", room="news")
+        assert (await ann.ask("join", room="news"))["moderator"] is True
+        answer = await bob.ask("join", room="news")
+        assert (answer["access"], answer["moderator"]) == ("public", False)
+        for action, role in (("promote", "moderator"), ("demote", "")):
+            await ann.ask("moderate", room="news", user="Bob", action=action)
+            told = await bob.event("appointed")
+            assert told == {"type": "appointed", "room": "news", "moderator": bool(role)}
+            members = (await bob.ask("members", room="news"))["members"]
+            assert {m["name"]: m["role"] for m in members} == {"Ann": "owner", "Bob": role}
+        assert [event["type"] for event in ann.events].count("appointed") == 0
+
+
+@async_test
 async def test_moderators_take_back_what_others_said() -> None:
     async with running(jwt_secret=SECRET) as address, client(address) as a, client(address) as b:
         ann = await enter(a, "Ann", Role.MODERATOR, "lobby")

@@ -1,0 +1,132 @@
+"""What is asked about rooms, and changes nothing: what was said there, and who is a member.
+
+What lives here: one method for each such command. This file knows neither sockets nor JSON.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Final
+
+from . import protocol
+from .conversation import Conversation, room_event
+from .engines.base import Engine, UserRecord
+from .gate import Gate
+from .logs import time_of
+from .names import check_room
+from .protocol import CommandError, Message
+from .rooms import Room
+from .rules import Access, person
+from .session import Session
+
+__all__ = ["Inquiries"]
+
+CHUNK: Final = 200
+"""Entries that are looked through without a pause."""
+MAX_CHUNKS: Final = 10
+"""How many of these, for one command."""
+CHUNK_COST: Final = 2.0
+"""What each of them costs its client; a command costs 1."""
+
+
+class Inquiries:
+    """The commands that only ask.
+
+    Args:
+        engine: has the logs and the members.
+        conversation: has the rooms.
+        gate: knows how much somebody may do.
+    """
+
+    def __init__(self, engine: Engine, conversation: Conversation, gate: Gate) -> None:
+        self._engine = engine
+        self._conversation = conversation
+        self._gate = gate
+
+    async def history(self, session: Session, command: protocol.History) -> protocol.HistoryAck:
+        """See `protocol.History`."""
+        room = self._conversation.room_of(session, command.room)
+        page = await self._engine.read_back(
+            room.channel.log, before=command.before, limit=command.limit
+        )
+        entries = page.entries
+        return protocol.HistoryAck(
+            room=room.name,
+            epoch=page.epoch,
+            more=bool(entries) and entries[0].position.offset > page.first,
+            history=[room_event(entry) for entry in entries],
+        )
+
+    async def search(self, session: Session, command: protocol.Search) -> protocol.SearchAck:
+        """See `protocol.Search`.
+
+        The log is read, and not an index: it is trimmed, so there is an end to it, and any engine
+        can do that.
+        """
+        room = self._conversation.room_of(session, command.room)
+        words = _folded(command.text).split()
+        if not words:
+            raise CommandError("bad_fields", "there is no word to look for")
+        found: list[Message] = []
+        before = command.before
+        for _ in range(MAX_CHUNKS):
+            self._gate.pay(session.visitor, CHUNK_COST)
+            page = await self._engine.read_back(room.channel.log, before=before, limit=CHUNK)
+            for entry in reversed(page.entries):
+                event = room_event(entry)
+                before = event.offset
+                if isinstance(event, Message) and _has(event.text, words):
+                    found.append(event)
+                    if len(found) == command.limit:
+                        break
+            is_whole = not page.entries or before == page.first
+            if is_whole or len(found) == command.limit:
+                break
+        return protocol.SearchAck(room=room.name, found=found, before=None if is_whole else before)
+
+    async def members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
+        """See `protocol.Members`."""
+        room = self._conversation.find(check_room(command.room))
+        if room.rules.access is Access.MEMBERS:
+            is_member = room.name in session.memberships
+            room.rules.check_join(session.person, session.role, is_member=is_member)
+        users = await self._engine.members(room.name, after=command.after, limit=command.limit)
+        return protocol.MembersAck(
+            room=room.name,
+            members=await self._people(room, users),
+            after=users[-1].id if len(users) == command.limit else None,
+            online=room.count,
+            count=await self._engine.member_count(room.name),
+        )
+
+    async def _people(self, room: Room, users: Sequence[UserRecord]) -> list[protocol.Person]:
+        log = room.channel.log
+        ids = [user.id for user in users]
+        present = await self._engine.present(log, ids)
+        marks = await self._engine.marks_of(log, ids)
+        return [
+            protocol.Person(
+                user=user.id,
+                name=user.name,
+                online=user.id in present,
+                last_seen=(
+                    None if user.id in present or not user.last_seen else time_of(user.last_seen)
+                ),
+                role=room.rules.standing(
+                    person(user.id, user.name_key, is_guest=bool(user.secret))
+                ),
+                read=marks.get(user.id, 0),
+            )
+            for user in users
+        ]
+
+
+def _has(text: str, words: Sequence[str]) -> bool:
+    folded = _folded(text)
+    return all(word in folded for word in words)
+
+
+def _folded(text: str) -> str:
+    """Without what makes no difference to who looks for it."""
+    return unicodedata.normalize("NFKC", text).casefold()

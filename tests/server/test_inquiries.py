@@ -1,0 +1,101 @@
+"""What is asked about rooms: searching them, and how far their members have read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.inquiries import CHUNK, MAX_CHUNKS
+from tests.helpers import async_test
+
+from .support import Client, client, running
+
+
+async def say(speaker: Client, *texts: str) -> None:
+    for text in texts:
+        assert (await speaker.ask("send", room="lobby", text=text))["type"] == "ack"
+
+
+def texts(answer: dict[str, Any]) -> list[str]:
+    return [message["text"] for message in answer["found"]]
+
+
+@async_test
+async def test_messages_with_every_word_are_found_whatever_their_case() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        await say(ann, "Green tea", "Black TEA", "STRASSE", "green, as tea is", "x")
+        assert texts(await ann.ask("search", room="lobby", text="tea  GREEN")) == [
+            "green, as tea is",
+            "Green tea",
+        ]
+        assert texts(await ann.ask("search", room="lobby", text="stra\u00dfe")) == ["STRASSE"]
+        answer = await ann.ask("search", room="lobby", text="%")
+        assert (answer["found"], answer["before"]) == ([], None)
+
+
+@async_test
+async def test_what_was_changed_is_found_as_it_is_by_now() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        await say(ann, "first", "second")
+        await ann.ask("edit", room="lobby", offset=1, text="edited")
+        await ann.ask("delete", room="lobby", offset=2)
+        for word, found in (("first", []), ("second", []), ("edited", ["edited"])):
+            assert texts(await ann.ask("search", room="lobby", text=word)) == found
+
+
+@async_test
+async def test_a_search_goes_on_where_it_was() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        await say(ann, *(f"tea {number}" for number in range(5)))
+        answer = await ann.ask("search", room="lobby", text="tea", limit=2)
+        assert (texts(answer), answer["before"]) == (["tea 4", "tea 3"], 4)
+        answer = await ann.ask("search", room="lobby", text="tea", limit=3, before=4)
+        assert (texts(answer), answer["before"]) == (["tea 2", "tea 1", "tea 0"], None)
+
+
+@async_test
+async def test_a_search_has_an_end() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        await say(ann, "needle", *("hay" for _ in range(MAX_CHUNKS * CHUNK)))
+        answer = await ann.ask("search", room="lobby", text="needle")
+        assert (answer["found"], answer["before"]) == ([], 2)
+        answer = await ann.ask("search", room="lobby", text="needle", before=answer["before"])
+        assert (texts(answer), answer["before"]) == (["needle"], None)
+
+
+@async_test
+async def test_a_search_costs_what_it_takes() -> None:
+    async with (
+        running(connection_rate=0.001, connection_burst=30.0) as address,
+        client(address, "Ann", "lobby") as ann,
+    ):
+        answers = [await ann.ask("search", room="lobby", text="tea") for _ in range(20)]
+        refused = [answer for answer in answers if answer["type"] == "error"]
+        assert {answer["code"] for answer in refused} == {"rate_limited"}
+        assert len(answers) - len(refused) < 15
+
+
+@async_test
+async def test_what_cannot_be_looked_for() -> None:
+    async with running() as address, client(address, "Ann") as ann:
+        for fields, code in (
+            ({"room": "lobby", "text": "tea"}, "not_in_room"),
+            ({"room": "attic", "text": "tea"}, "no_such_room"),
+            ({"room": "lobby", "text": ""}, "bad_fields"),
+            ({"room": "lobby", "text": "x" * 101}, "bad_fields"),
+        ):
+            assert (await ann.ask("search", **fields))["code"] == code
+        await ann.ask("join", room="lobby")
+        assert (await ann.ask("search", room="lobby", text="  "))["code"] == "bad_fields"
+
+
+@async_test
+async def test_the_members_of_a_room_tell_how_far_they_have_read() -> None:
+    async with (
+        running() as address,
+        client(address, "Ann", "lobby") as ann,
+        client(address, "Bob", "lobby") as bob,
+    ):
+        await say(ann, "one", "two")
+        await bob.ask("mark_read", room="lobby", offset=2)
+        members = (await ann.ask("members", room="lobby"))["members"]
+        assert {member["name"]: member["read"] for member in members} == {"Ann": 0, "Bob": 2}
