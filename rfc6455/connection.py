@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
+from typing import Final
 
 from .close import Close, CloseCode
 from .codec import Decoder, encode, encode_message
@@ -22,11 +23,22 @@ from .frames import Opcode
 from .limits import Limits
 from .masking import new_masking_key
 from .prepared import PreparedMessage
-from .state import State, Trigger, transition
+from .state import (
+    CLOSE_EXCHANGED,
+    CLOSE_RECEIVED,
+    CLOSE_SENT,
+    CLOSED,
+    CONNECTING,
+    OPEN,
+    Trigger,
+    transition,
+)
 
 __all__ = ["Connection", "Role", "TransportAction"]
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS: Final = Limits()
+NO_CLOSE: Final = Close(CloseCode.ABNORMAL_CLOSURE)
+"""How a connection ended whose peer sent no Close (§7.1.5)."""
 
 
 class Role(Enum):
@@ -36,6 +48,10 @@ class Role(Enum):
     SERVER = "server"
 
 
+CLIENT: Final = Role.CLIENT
+SERVER: Final = Role.SERVER
+
+
 class TransportAction(Enum):
     """What the transport does with TCP once `Connection.data_to_send` is written."""
 
@@ -43,6 +59,12 @@ class TransportAction(Enum):
     HALF_CLOSE = "end our side of TCP, and go on reading"
     CLOSE = "end TCP"
     ABORT = "drop TCP at once"
+
+
+KEEP: Final = TransportAction.KEEP
+HALF_CLOSE: Final = TransportAction.HALF_CLOSE
+CLOSE: Final = TransportAction.CLOSE
+ABORT: Final = TransportAction.ABORT
 
 
 class Connection:
@@ -98,14 +120,14 @@ class Connection:
         self._role = role
         self._limits = limits
         self._extensions = tuple(extensions)
-        self._masks = role is Role.CLIENT
+        self._masks = role is CLIENT
         self._decoder = Decoder(
-            masked=role is Role.SERVER,
+            masked=role is SERVER,
             max_message_size=limits.max_message_size,
             max_fragments=limits.max_fragments,
             extensions=self._extensions,
         )
-        self.state = transition(State.CONNECTING, Trigger.ACCEPT)
+        self.state = transition(CONNECTING, Trigger.ACCEPT)
         self.only_messages = True
         self._outbox: list[bytes] = []
         self._pending_pong: bytes | None = None
@@ -159,6 +181,8 @@ class Connection:
     @property
     def plain_below(self) -> int:
         """The size from which on a message may concern an extension, in bytes."""
+        if not self._extensions:
+            return sys.maxsize
         return min([sys.maxsize, *(extension.threshold for extension in self._extensions)])
 
     @property
@@ -169,7 +193,7 @@ class Connection:
     @property
     def may_send(self) -> bool:
         """Whether a message may be sent still."""
-        return self.state is State.OPEN or self.state is State.CLOSE_RECEIVED
+        return self.state is OPEN or self.state is CLOSE_RECEIVED
 
     @property
     def is_mid_message(self) -> bool:
@@ -199,18 +223,18 @@ class Connection:
     @property
     def transport_action(self) -> TransportAction:
         """What is to be done with TCP, after `data_to_send` has been written."""
-        if self.state is State.CLOSED:
-            return TransportAction.ABORT
-        if self.state is State.CLOSE_EXCHANGED:
+        if self.state is CLOSED:
+            return ABORT
+        if self.state is CLOSE_EXCHANGED:
             # The peer may still be sending. Closing TCP now would reset it (RFC 1122 §4.2.2.13),
             # and our Close could be lost with that: end our side only, and wait a little.
             if self._fault is not None:
-                return TransportAction.HALF_CLOSE
+                return HALF_CLOSE
             # §5.5.1: "the server MUST close the underlying TCP connection immediately; the client
             # SHOULD wait for the server to close the connection".
-            if self._role is Role.SERVER:
-                return TransportAction.CLOSE
-        return TransportAction.KEEP
+            if self._role is SERVER:
+                return CLOSE
+        return KEEP
 
     # What the peer says
 
@@ -229,7 +253,7 @@ class Connection:
             What they complete, in order: `str` and `bytes` for messages, `Fragment` where pieces
             were asked for, `Ping`, `Pong`, `Close`, `Fault`, `Closed`.
         """
-        if self.state is not State.OPEN and self.state is not State.CLOSE_SENT:
+        if self.state is not OPEN and self.state is not CLOSE_SENT:
             return self._discard(len(data))
         self._last_received = now
         self._ping_sent = None
@@ -270,10 +294,10 @@ class Connection:
         Returns:
             `Closed`, once.
         """
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return []
         clean = (
-            self.state is State.CLOSE_EXCHANGED
+            self.state is CLOSE_EXCHANGED
             and self._close_received is not None
             and self._fault is None
         )
@@ -281,8 +305,8 @@ class Connection:
         self._outbox.clear()
         self._pending_pong = None
         self._deadline = None
-        closed = connection_closed(self._close_received, self._close_sent)
-        return [Closed(closed.code, closed.reason, clean)]
+        close = self._close_received or NO_CLOSE
+        return [Closed(close.code, close.reason, clean)]
 
     def answer_close(self, now: float = 0.0) -> None:
         """Sends the Close that the peer's `Close` or `Fault` asks for.
@@ -290,7 +314,7 @@ class Connection:
         To be called when everything that came before it has been dealt with; after
         `Limits.close_grace` it happens by itself. Does nothing when no answer is due.
         """
-        if self.state is not State.CLOSE_RECEIVED:
+        if self.state is not CLOSE_RECEIVED:
             return
         if self._fault is not None:
             close = Close(self._fault.code, self._fault.reason)
@@ -345,7 +369,7 @@ class Connection:
         kind = type(message)
         if (
             (kind is str or kind is bytes)
-            and self.state is State.OPEN
+            and self.state is OPEN
             and self._sending is None
             and not self._extensions
         ):
@@ -466,7 +490,7 @@ class Connection:
             close.payload()
         except ValueError as error:
             raise UsageError(str(error)) from error
-        if self.state is State.OPEN:
+        if self.state is OPEN:
             self._send_close(close, now)
         else:
             self.answer_close(now)
@@ -477,7 +501,7 @@ class Connection:
         Returns:
             `Fault`, unless nothing is received any more.
         """
-        if self.state is not State.OPEN and self.state is not State.CLOSE_SENT:
+        if self.state is not OPEN and self.state is not CLOSE_SENT:
             return []
         error = ProtocolError(CloseCode.TRY_AGAIN_LATER, "too many unfinished messages")
         self._decoder.end()
@@ -488,7 +512,7 @@ class Connection:
 
     def next_deadline(self) -> float | None:
         """Returns when `handle_deadline` is to be called, or None."""
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             return self._deadline
         if self._reading_paused:
             return None
@@ -508,10 +532,10 @@ class Connection:
         deadline = self.next_deadline()
         if deadline is None or now < deadline:
             return []
-        if self.state is State.CLOSE_RECEIVED:
+        if self.state is CLOSE_RECEIVED:
             self.answer_close(now)
             return []
-        if self.state is not State.OPEN:
+        if self.state is not OPEN:
             return self.receive_eof()
         if self._ping_sent is None:
             self.send_ping()
@@ -537,7 +561,7 @@ class Connection:
     def _react(self, events: list[Event], now: float) -> None:
         writing_held_up = bool(self._outbox)
         for position, event in enumerate(events):
-            if isinstance(event, Ping | Pong) and not self._allows_control(now):
+            if isinstance(event, (Ping, Pong)) and not self._allows_control(now):
                 error = ProtocolError(CloseCode.POLICY_VIOLATION, "too many control frames")
                 events[position:] = [Fault(error)]
                 self._fail(error, now)
@@ -643,7 +667,7 @@ class Connection:
 
     def _end_receiving(self, trigger: Trigger, now: float) -> None:
         self.state = transition(self.state, trigger)
-        if self.state is State.CLOSE_RECEIVED:
+        if self.state is CLOSE_RECEIVED:
             self._set_deadline(self._limits.close_grace, now)
         else:
             self._set_deadline(self._limits.close_timeout, now)

@@ -9,7 +9,18 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["TRANSITIONS", "State", "Trigger", "transition"]
+__all__ = [
+    "CLOSED",
+    "CLOSE_EXCHANGED",
+    "CLOSE_RECEIVED",
+    "CLOSE_SENT",
+    "CONNECTING",
+    "OPEN",
+    "TRANSITIONS",
+    "State",
+    "Trigger",
+    "transition",
+]
 
 
 class State(Enum):
@@ -31,6 +42,18 @@ class State(Enum):
     CLOSED = "closed"
     """TCP has ended, or is to be dropped (§7.1.4)."""
 
+    # Enum hashes names, in Python; each member is there once.
+    __hash__ = object.__hash__
+
+
+# CPython 3.11 takes longer to find a member in its class than to receive a short message.
+CONNECTING: Final = State.CONNECTING
+OPEN: Final = State.OPEN
+CLOSE_RECEIVED: Final = State.CLOSE_RECEIVED
+CLOSE_SENT: Final = State.CLOSE_SENT
+CLOSE_EXCHANGED: Final = State.CLOSE_EXCHANGED
+CLOSED: Final = State.CLOSED
+
 
 class Trigger(Enum):
     """What changes the state."""
@@ -41,6 +64,8 @@ class Trigger(Enum):
     FAULT = "the peer breaks the protocol, a limit or a deadline"
     SEND_CLOSE = "our Close frame is sent"
     END = "TCP ends, or has to"
+
+    __hash__ = object.__hash__
 
 
 TRANSITIONS: Final[dict[State, dict[Trigger, State]]] = {

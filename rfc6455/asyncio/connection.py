@@ -13,7 +13,7 @@ from typing import Any
 from ..connection import Connection
 from ..errors import ConnectionClosed, ConnectionClosedOK, UsageError
 from ..events import Fragment, Message
-from ..state import State
+from ..state import CLOSE_RECEIVED
 from .endpoint import Endpoint
 from .inbox import Inbox, PythonInbox
 from .pieces import Assembly, Pieces
@@ -136,7 +136,7 @@ class WebSocket(Endpoint):
 
     def _reach_end(self) -> ConnectionClosed:
         """Everything before the end has been received: answers it, and returns how it ended."""
-        if self._core.state is State.CLOSE_RECEIVED:
+        if self._core.state is CLOSE_RECEIVED:
             self._core.answer_close(self._loop.time())
             self._after_closing_step()
         error = self._closed_error()

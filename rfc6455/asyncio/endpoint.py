@@ -17,12 +17,12 @@ from typing import Any, Final, Self
 from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
 from ..codec import NativeChannel
-from ..connection import Connection, Role, TransportAction
+from ..connection import ABORT, CLOSE, HALF_CLOSE, SERVER, Connection
 from ..errors import ConnectionClosed, UsageError
 from ..events import Closed, Event, Fault, Fragment, Message, Pong
 from ..http import Request, Response
 from ..observer import Observer
-from ..state import State
+from ..state import CLOSE_EXCHANGED, CLOSE_RECEIVED, CLOSED, OPEN, State
 from .outgoing import Outgoing
 from .turns import take_turn
 
@@ -118,7 +118,7 @@ class Endpoint(Outgoing):
     @property
     def close_code(self) -> int | None:
         """The close code of RFC 6455 §7.1.5, 1005 and 1006 included; None while it is not over."""
-        if self._core.state is State.CLOSED or self._core.close_received is not None:
+        if self._core.state is CLOSED or self._core.close_received is not None:
             return self._closed_error().code
         return None
 
@@ -200,7 +200,7 @@ class Endpoint(Outgoing):
         """Waits until TCP has ended."""
         if self._closed_waiter is None:
             self._closed_waiter = self._loop.create_future()
-            if self._core.state is State.CLOSED and self._transport.is_closing():
+            if self._core.state is CLOSED and self._transport.is_closing():
                 self._closed_waiter.set_result(None)
         await asyncio.shield(self._closed_waiter)
 
@@ -220,7 +220,7 @@ class Endpoint(Outgoing):
     def eof_received(self) -> bool:
         """Takes the end of the peer's side of TCP; tells whether ours stays open."""
         self._peer_eof = True
-        if self._core.state is not State.CLOSE_RECEIVED:
+        if self._core.state is not CLOSE_RECEIVED:
             return False
         # The peer has said all, in good order, and may still be reading: answer what it said.
         return self._transport.get_extra_info("sslcontext") is None
@@ -235,9 +235,7 @@ class Endpoint(Outgoing):
             self._timer = None
         self._let_all_go()
         self._fail_pings()
-        if self._closed_waiter is None:
-            self._closed_waiter = self._loop.create_future()
-        if not self._closed_waiter.done():
+        if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
         if self._on_lost is not None:
             self._on_lost(self)
@@ -282,8 +280,10 @@ class Endpoint(Outgoing):
             self._yield_turn()
 
     def _after_read(self) -> None:
-        if self._core.state is not State.OPEN:
-            self._after_closing_step()
+        if self._core.state is not OPEN:
+            # A reader that has answered a Close at once has done it all.
+            if not self._transport.is_closing():
+                self._after_closing_step()
         elif NATIVE:
             self._settle()
 
@@ -334,7 +334,7 @@ class Endpoint(Outgoing):
         messages: list[Message | Fragment] = []
         size = 0
         for event in events:
-            if isinstance(event, str | bytes):
+            if isinstance(event, (str, bytes)):
                 messages.append(event)
                 size += len(event)
             elif isinstance(event, Fragment):
@@ -342,7 +342,7 @@ class Endpoint(Outgoing):
                 size += len(event.data)
             elif isinstance(event, Pong):
                 self._accept_pong(event.payload)
-            elif isinstance(event, Close | Fault | Closed):
+            elif isinstance(event, (Close, Fault, Closed)):
                 self._ended = True
                 if self._observer is not None:
                     self._observe_end(event)
@@ -421,21 +421,21 @@ class Endpoint(Outgoing):
 
     def _pause_reading(self) -> None:
         # Once closing has begun the end must not wait to be read.
-        if not self._reading_paused and self._core.state is State.OPEN:
+        if not self._reading_paused and self._core.state is OPEN:
             self._reading_paused = True
             self._core.pause_reading()
             self._transport.pause_reading()
 
     def _yield_turn(self) -> None:
         # An event loop may go on reading as long as a peer goes on sending: libuv does, 32 times.
-        if not self._reading_paused and self._core.state is State.OPEN:
+        if not self._reading_paused and self._core.state is OPEN:
             self._turn_over = True
             self._pause_reading()
             self._loop.call_soon(self._begin_turn)
 
     def _rest(self) -> None:
         # Work that takes long, and that a peer has made: of all such peers, one at a time.
-        if not self._turn_over and self._core.state is State.OPEN:
+        if not self._turn_over and self._core.state is OPEN:
             self._turn_over = True
             self._pause_reading()
             take_turn(self._loop, self._begin_turn)
@@ -454,7 +454,7 @@ class Endpoint(Outgoing):
         if self._held:
             data, self._held = self._held, b""
             self._receive_in_pieces(data)
-            if self._core.state is State.OPEN and not self._batching:
+            if self._core.state is OPEN and not self._batching:
                 self._schedule_flush()
             self._after_read()
             if self._reading_paused:
@@ -470,12 +470,12 @@ class Endpoint(Outgoing):
         core = self._core
         self._allow_shortcuts(
             core.at_boundary
-            and core.state is State.OPEN
+            and core.state is OPEN
             and self._observer is None
             and not self._backlog
             and not self._closing,
             PIECE if self._expands else sys.maxsize,
-            core.role is Role.SERVER,
+            core.role is SERVER,
             core.whole_limit,
             0 if self._observer is not None else core.plain_below,
         )
@@ -493,15 +493,15 @@ class Endpoint(Outgoing):
             self._flush()
         action = self._core.transport_action
         transport = self._transport
-        if action is TransportAction.ABORT:
+        if action is ABORT:
             transport.abort()
-        elif self._core.state is State.CLOSE_EXCHANGED and (
-            action is TransportAction.CLOSE
+        elif self._core.state is CLOSE_EXCHANGED and (
+            action is CLOSE
             or self._peer_eof
-            or (action is TransportAction.HALF_CLOSE and not transport.can_write_eof())
+            or (action is HALF_CLOSE and not transport.can_write_eof())
         ):
             transport.close()
-        elif action is TransportAction.HALF_CLOSE and not transport.is_closing():
+        elif action is HALF_CLOSE and not transport.is_closing():
             end_writing(transport)
         self._set_timer()
 
@@ -525,7 +525,7 @@ class Endpoint(Outgoing):
     def _deadline_reached(self) -> None:
         self._timer = None
         self._sort(self._core.handle_deadline(self._loop.time()))
-        if self._core.state is State.OPEN:
+        if self._core.state is OPEN:
             self._flush()
             self._set_timer()
         else:

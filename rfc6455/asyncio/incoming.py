@@ -25,7 +25,7 @@ from ..limits import Limits
 from ..logs import LoggerLike
 from ..observer import Observer
 from ..router import Route, Router
-from ..state import State
+from ..state import CONNECTING
 from .connection import WebSocket
 from .endpoint import Endpoint, end_writing
 from .listener import CallbackWebSocket, Listener
@@ -181,7 +181,7 @@ class Incoming(asyncio.Protocol):
             if is_cancelled():
                 raise
             self._server.log_error("opening handshake failed")
-            if self._handshake.state is State.CONNECTING:
+            if self._handshake.state is CONNECTING:
                 self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
             else:
                 self._transport.abort()

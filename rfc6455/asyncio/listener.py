@@ -13,7 +13,7 @@ from typing import Any
 from ..close import CloseCode
 from ..connection import Connection
 from ..events import Fragment, Message
-from ..state import State
+from ..state import CLOSE_RECEIVED
 from .endpoint import Endpoint
 
 __all__ = ["CallbackWebSocket", "Listener"]
@@ -120,7 +120,7 @@ class CallbackWebSocket(Endpoint):
             self._fail()
 
     def _deliver_end(self) -> None:
-        if self._core.state is State.CLOSE_RECEIVED:
+        if self._core.state is CLOSE_RECEIVED:
             self._core.answer_close(self._loop.time())
 
     def _may_read(self) -> bool:

@@ -31,7 +31,7 @@ from ..logs import LoggerLike, LogSampler
 from ..observer import Observer
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
-from ..state import State
+from ..state import CLOSE_EXCHANGED, CLOSED
 from ..version import __version__
 from .accepting import Listening, default_max_connections
 from .connection import WebSocket
@@ -484,7 +484,7 @@ class Server:
             await websocket.close(CloseCode.INTERNAL_ERROR)
             return
         # Where both sides have said their last word, only TCP has still to end, by itself.
-        if websocket.state not in (State.CLOSE_EXCHANGED, State.CLOSED):
+        if websocket.state not in (CLOSE_EXCHANGED, CLOSED):
             await websocket.close()
 
     def log_failure(

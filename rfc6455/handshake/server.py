@@ -36,7 +36,7 @@ from ..http import (
     read_fields,
 )
 from ..limits import Limits
-from ..state import State, Trigger, transition
+from ..state import CONNECTING, State, Trigger, transition
 from .nonce import VERSION, accept_key
 
 __all__ = ["Offer", "ServerHandshake", "offered_subprotocols", "validate"]
@@ -104,7 +104,7 @@ class ServerHandshake:
         self._body = bytearray()
         self._request: Request | None = None
         self._to_send = b""
-        self._state = State.CONNECTING
+        self._state = CONNECTING
         self.trailing_data = b""
         """What the client sent behind its request: the first bytes of the WebSocket."""
 
@@ -128,7 +128,7 @@ class ServerHandshake:
             HandshakeError: it is not one that HTTP or a limit allows; answer with `respond` (see
                 `http.error_response`) and close.
         """
-        if self._state is not State.CONNECTING:
+        if self._state is not CONNECTING:
             return None
         request = None
         if self._request is None:
