@@ -7,6 +7,7 @@ a connection is.
 
 from __future__ import annotations
 
+import threading
 from typing import Final, Protocol
 
 __all__ = ["PROCESS_BUDGET", "MemoryBudget"]
@@ -18,7 +19,10 @@ class Holder(Protocol):
     """Who keeps an unfinished message."""
 
     def give_way(self) -> None:
-        """Is told to let go of it: the connection ends with 1013."""
+        """Is told to let go of it, from any thread: the connection ends with 1013.
+
+        Whoever calls it may hold the lock of another connection: it must wait for none.
+        """
 
 
 class MemoryBudget:
@@ -26,16 +30,18 @@ class MemoryBudget:
 
     A message that arrives slowly, or in fragments of which the last does not come, is kept until it
     is complete. When all of them together exceed the budget, the connection that keeps most ends
-    with close code 1013 ("try again later").
+    with close code 1013 ("try again later"). It may be shared by connections of several threads and
+    event loops.
 
     Args:
         limit: in bytes; None for no limit.
     """
 
-    __slots__ = ("_held", "_total", "limit")
+    __slots__ = ("_held", "_lock", "_total", "limit")
 
     def __init__(self, limit: int | None = 64 * MiB) -> None:
         self.limit = limit
+        self._lock = threading.Lock()
         self._held: dict[Holder, int] = {}
         self._total = 0
 
@@ -46,15 +52,19 @@ class MemoryBudget:
 
     def charge(self, holder: Holder, size: int) -> None:
         """Takes note of how much a holder keeps now, in bytes; 0 when it lets go."""
-        self._total += size - self._held.get(holder, 0)
-        if size:
-            self._held[holder] = size
-        else:
-            self._held.pop(holder, None)
-        while self.limit is not None and self._total > self.limit:
-            largest = max(self._held, key=self._held.__getitem__)
-            self._total -= self._held.pop(largest)
-            largest.give_way()
+        losers = []
+        with self._lock:
+            self._total += size - self._held.get(holder, 0)
+            if size:
+                self._held[holder] = size
+            else:
+                self._held.pop(holder, None)
+            while self.limit is not None and self._total > self.limit:
+                largest = max(self._held, key=self._held.__getitem__)
+                self._total -= self._held.pop(largest)
+                losers.append(largest)
+        for loser in losers:
+            loser.give_way()
 
 
 PROCESS_BUDGET: Final = MemoryBudget()

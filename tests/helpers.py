@@ -23,8 +23,10 @@ import pytest
 
 from rfc6455.close import Close, CloseCode
 from rfc6455.connection import Connection, Role, TransportAction
+from rfc6455.errors import ProtocolError
 from rfc6455.events import Event, Fault, Ping
 from rfc6455.frames import Frame, Opcode, decode, encode
+from rfc6455.observer import Observer
 from rfc6455.state import State
 
 P = ParamSpec("P")
@@ -291,3 +293,31 @@ def run_python(script: str, *arguments: str, timeout: float = 50) -> str:
     )
     assert completed.returncode == 0, completed.stderr
     return completed.stdout
+
+
+class RecordingObserver(Observer):
+    """Notes what it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+
+    def opened(self, connection: Any, core: Any) -> None:
+        self.seen.append(("opened", core.role))
+
+    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+        self.seen.append(("received", len(data), list(events)))
+
+    def sent(self, connection: Any, data: bytes, frames: int) -> None:
+        self.seen.append(("sent", len(data), frames))
+
+    def latency(self, connection: Any, seconds: float) -> None:
+        self.seen.append(("latency", seconds))
+
+    def fault(self, connection: Any, error: ProtocolError) -> None:
+        self.seen.append(("fault", int(error.code)))
+
+    def dropped(self, connection: Any, messages: int) -> None:
+        self.seen.append(("dropped", messages))
+
+    def closed(self, connection: Any, code: int) -> None:
+        self.seen.append(("closed", code))

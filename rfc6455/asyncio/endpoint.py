@@ -12,6 +12,7 @@ import os
 import sys
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Self
 
 from ..budget import PROCESS_BUDGET, MemoryBudget
@@ -228,8 +229,7 @@ class Endpoint(Outgoing):
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the end of TCP."""
         self._sort(self._core.receive_eof())
-        if self._charged:
-            self._budget.charge(self, 0)
+        self._budget.charge(self, 0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -321,9 +321,10 @@ class Endpoint(Outgoing):
 
     def give_way(self) -> None:
         """Ends the connection with 1013, so that others have room; see `MemoryBudget`."""
-        self._charged = 0
-        # Not in the middle of what brought this about, which may be somebody else's read.
-        self._loop.call_soon(self._give_way)
+        # Not in the middle of what brought this about, which may be somebody else's read, in
+        # another thread. A loop that was closed has left its connections as they were.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._give_way)
 
     def _give_way(self) -> None:
         self._sort(self._core.give_way(self._loop.time()))

@@ -6,6 +6,7 @@ Needs the package prometheus-client (the extra ``metrics``).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from weakref import WeakSet
@@ -64,14 +65,17 @@ class PrometheusObserver(Observer):
             for kind, name in ((str, "text"), (bytes, "binary"), (Ping, "ping"), (Pong, "pong"))
         }
         self._open: WeakSet[Any] = WeakSet()
+        # Connections of threads come and go while others look at the set.
+        self._lock = threading.Lock()
         if registry is not None:
-            registry.register(_Queues(prefix, self._open))
+            registry.register(_Queues(prefix, self._open, self._lock))
 
     def opened(self, connection: Any, core: Any) -> None:
         """Counts a connection."""
         self._opened.inc()
         self._connections.inc()
-        self._open.add(connection)
+        with self._lock:
+            self._open.add(connection)
 
     def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
         """Counts what came."""
@@ -106,18 +110,21 @@ class PrometheusObserver(Observer):
         known = code in CloseCode.__members__.values()
         self._closed.labels(str(int(code)) if known else "other").inc()
         self._connections.dec()
-        self._open.discard(connection)
+        with self._lock:
+            self._open.discard(connection)
 
 
 class _Queues(Collector):
     """How much waits, found out when somebody asks."""
 
-    def __init__(self, prefix: str, connections: WeakSet[Any]) -> None:
+    def __init__(self, prefix: str, connections: WeakSet[Any], lock: threading.Lock) -> None:
         self._prefix = prefix
         self._connections = connections
+        self._lock = lock
 
     def collect(self) -> Iterable[Metric]:
-        connections = list(self._connections)
+        with self._lock:
+            connections = list(self._connections)
         for name, text, attribute in (
             ("waiting_messages", "Messages that applications have not taken.", "waiting_messages"),
             ("unsent_bytes", "Bytes that peers have not taken.", "unsent_size"),

@@ -12,19 +12,24 @@ import logging
 import os
 import socket
 import ssl as ssl_module
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, cast
 
 from ..backoff import Backoff, backoff_delays, is_transient
+from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..connection import Connection, Role
 from ..errors import UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
+from ..framelog import with_frame_log
 from ..handshake import ClientHandshake
 from ..headers import Headers, HeadersLike
 from ..http import Response
 from ..limits import Limits
+from ..observer import Observer
 from ..proxy import parse_proxy
 from ..redirect import MAX_REDIRECTS, Destination, refusal
 from ..uri import WebSocketURI, parse_uri
@@ -32,10 +37,11 @@ from ..version import USER_AGENT
 from ..way import default_context
 from .connection import WebSocket
 from .dialing import turn
+from .listener import CallbackWebSocket, Listener
 from .route import Route
 from .stream import Stream
 
-__all__ = ["connect", "unix_connect"]
+__all__ = ["connect", "connect_listener", "unix_connect"]
 
 LoggerLike: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
@@ -61,6 +67,8 @@ class connect:
         additional_headers: further fields of the request, such as Cookie or Authorization.
         user_agent: value of the User-Agent field; None for none.
         limits: see `Limits`.
+        memory_budget: as in `serve`.
+        observer: as in `serve`.
         logger: where the client tells what it does; ``rfc6455.client`` by default. Credentials,
             header fields and queries are never in it.
 
@@ -112,6 +120,8 @@ class connect:
         additional_headers: HeadersLike = (),
         user_agent: str | None = USER_AGENT,
         limits: Limits | None = None,
+        memory_budget: MemoryBudget = PROCESS_BUDGET,
+        observer: Observer | None = None,
         logger: LoggerLike = LOGGER,
         ssl: ssl_module.SSLContext | None = None,
         server_hostname: str | None = None,
@@ -148,12 +158,15 @@ class connect:
         self._subprotocols = subprotocols
         self._extensions = extensions
         self._user_agent = user_agent
+        self._memory_budget = memory_budget
+        self._observer = with_frame_log(observer, logger)
         self._logger = logger
         self._ssl = ssl
         self._server_hostname = server_hostname
         self._one_at_a_time = one_at_a_time
         self._retry = retry
         self._backoff = backoff
+        self._make: Callable[..., Any] = WebSocket
         self._websocket: WebSocket | None = None
         # What may not stand in a request is found before anything happens.
         self._handshake(self._destination)
@@ -203,7 +216,7 @@ class connect:
         destination = self._destination
         while True:
             answer, deadline = self._ask(destination, deadline)
-            if isinstance(answer, WebSocket):
+            if not isinstance(answer, Response):
                 return answer
             following = destination.follow(answer)
             if following is None:
@@ -262,13 +275,41 @@ class connect:
         core = Connection(
             Role.CLIENT, limits=self._limits, extensions=handshake.extensions, now=time.monotonic()
         )
-        return WebSocket(
+        websocket: WebSocket = self._make(
             core,
             stream,
             response=response,
             subprotocol=handshake.subprotocol,
             trailing_data=handshake.trailing_data,
+            budget=self._memory_budget,
+            observer=self._observer,
         )
+        return websocket
+
+
+def connect_listener(listener: Listener, uri: str, **options: Any) -> CallbackWebSocket:
+    """Connects to a server, with callbacks for what comes, in a thread of their own.
+
+    Args:
+        listener: whose methods are called.
+        uri: a ws or wss URI.
+        options: those of `connect`.
+
+    Raises:
+        Exception: as `connect` does.
+    """
+    connecting = connect(uri, **options)
+    logger = connecting._logger
+    connecting._make = partial(CallbackWebSocket, listener=listener, on_error=logger.exception)
+    websocket = cast("CallbackWebSocket", connecting.open())
+    # A daemon: it must not keep a program alive that has forgotten the connection.
+    thread = threading.Thread(target=websocket.run, name="rfc6455-listener", daemon=True)
+    try:
+        thread.start()
+    except BaseException:
+        websocket.abort()
+        raise
+    return websocket
 
 
 def unix_connect(

@@ -1,478 +1,303 @@
-"""One end of an open WebSocket of threads: who waits for its socket, time, and closing.
+"""The receiving half of an open WebSocket of threads, whoever takes the messages.
 
-What lives here: the meeting of a socket, a `Connection` and the threads that wait. This file does
-not know about frames, nor what messages are received or sent.
-
-Whoever waits, moves the bytes. There is no thread beside the application's that reads: a thread
-that calls `recv` and finds nothing waits for the socket itself, reads what comes, and lets the core
-answer Pings and closes. So a message costs no change of threads. The same goes for a thread that
-waits for a Pong, for the end, or for the peer to read what was sent. Three rules make that safe:
-
-- Whatever is touched is touched under one lock, the socket included, which never blocks; the lock
-  is released to wait.
-- One thread at a time waits to read, and one to write; the others wait for them, and take over when
-  they leave. A thread waits for the socket only when what it wants can come by no other way.
-- While no thread of the application is here, the process's `attendant` is: it looks in after a
-  tenth of a second, and stays until one comes back. RFC 6455 §5.5.2 wants a Ping answered "as soon
-  as is practical", however busy the application is; keepalive, the closing handshake and a peer
-  that has gone need attention too. Two threads that both want each message as it comes would cost
-  more than the message.
+What lives here: the queue of received messages, Pings under way, and what is told to observers and
+to the budget. This file does not know who takes the messages, nor who waits for the socket.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, Final, Self
+from collections import deque
+from typing import Final, cast
 
-from ..close import CloseCode
-from ..connection import Connection, TransportAction
-from ..errors import ConnectionClosed, connection_closed
-from ..events import Event
+from ..budget import PROCESS_BUDGET, MemoryBudget
+from ..close import Close
+from ..connection import Connection
+from ..errors import ConnectionClosed, UsageError
+from ..events import Closed, Event, Fault, Fragment, Message, Pong
+from ..http import Request, Response
+from ..observer import Observer
 from ..state import State
-from .attendant import NEVER, Visit, attendant
+from .attendant import attendant
+from .link import ABSENCE
+from .outgoing import Outgoing
 from .stream import Stream
 
-__all__ = ["ABSENCE", "COLLECT_FOR", "Endpoint"]
+__all__ = ["Endpoint"]
 
-COLLECT_FOR: Final = 0.001
-"""Seconds after which collected replies are written, although the application is still at work."""
-ABSENCE: Final = 0.1
-"""Seconds without a thread of the application's after which the attendant takes its place."""
+PIECE: Final = 4 * 1024
+"""Bytes that are taken at a time where an extension may make much more of them."""
 
 
-class Endpoint:
-    """What is the same for receiving and sending."""
+class Endpoint(Outgoing):
+    """What `WebSocket` and the connection of a `Listener` have in common.
 
-    def __init__(self, core: Connection, stream: Stream) -> None:
-        self._core = core
-        self._stream = stream
-        self._fileno = stream.sock.fileno()
-        self._high_water = core.limits.write_high_water
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._waiting = 0
-        self._reading_paused = False
-        self._peer_eof = False
-        # What was sent and not given to the socket: it is in the core, and behind that here.
-        self._collected = 0
-        self._unsent: memoryview | None = None
-        self._batch = 0
-        self._progress_at = 0.0
-        # Who waits for the socket.
-        self._reads = False
-        self._writes = False
-        self._at_the_socket = 0
-        self._arrivals = 0
-        self._closing = False
-        self._eof_sent = False
-        self._lost = False
-        # The attendant.
-        self.due = NEVER
-        self._attended = False
-        self._arrivals_seen = 0
-        self._flush_soon = False
+    Attributes:
+        request: the HTTP request that opened it; None on a client.
+        response: the HTTP answer that opened it; None on a server.
+        subprotocol: the one that was agreed on, or None.
+    """
+
+    def __init__(
+        self,
+        core: Connection,
+        stream: Stream,
+        *,
+        request: Request | None = None,
+        response: Response | None = None,
+        subprotocol: str | None = None,
+        trailing_data: bytes = b"",
+        budget: MemoryBudget = PROCESS_BUDGET,
+        observer: Observer | None = None,
+    ) -> None:
+        super().__init__(core, stream, observer)
+        self.request = request
+        self.response = response
+        self.subprotocol = subprotocol
+        limits = core.limits
+        self._max_queued_messages = limits.max_queued_messages
+        self._max_queued_size = limits.max_queued_size
+        self._budget = budget
+        self._charged = 0
+        self._inbox: deque[Event] = deque()
+        self._unread = 0
+        self._expands = bool(core.extensions)
+        self._held = b""
+        self._busy = False
+        self._receiver: threading.Thread | None = None
+        self._pings: dict[bytes, _UnderWay] = {}
+        with self._lock:
+            if observer is not None:
+                observer.opened(self, core)
+            if trailing_data:
+                self._receive_data(trailing_data)
+            self._expect_visit(ABSENCE)
 
     # What an application sees
 
-    def __repr__(self) -> str:
-        return f"<WebSocket {self.state.value} {self.remote_address}>"
-
-    @property
-    def state(self) -> State:
-        """Where the connection stands."""
-        return self._core.state
-
-    @property
-    def is_over(self) -> bool:
-        """Whether TCP has ended."""
-        return self._lost
-
-    @property
-    def close_code(self) -> int | None:
-        """The close code of RFC 6455 §7.1.5, 1005 and 1006 included; None while it is not over."""
-        with self._lock:
-            if self._core.state is State.CLOSED or self._core.close_received is not None:
-                return self._closed_error().code
-            return None
-
-    @property
-    def close_reason(self) -> str:
-        """The close reason of §7.1.6; empty while there is none."""
-        return self._closed_error().reason
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's address, as the socket gives it."""
-        return self._stream.remote_address
-
-    @property
-    def local_address(self) -> Any:
-        """Our own address, as the socket gives it."""
-        return self._stream.local_address
-
-    def set_max_message_size(self, size: int | None) -> None:
-        """Changes `Limits.max_message_size`, from the next frame on.
-
-        For a peer that is trusted with more once it has told who it is.
+    def ping(self, data: bytes = b"", *, timeout: float | None = None) -> float:
+        """Sends a Ping and waits for its Pong. Returns the time that took, in seconds.
 
         Args:
-            size: in bytes, after decompression; None for no limit.
-        """
-        with self._lock:
-            self._core.set_max_message_size(size)
-
-    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Runs the closing handshake (§7.1.2) and waits for its end.
-
-        Messages that arrive from here on are thrown away; those that have arrived can still be
-        received. Takes at most `Limits.close_timeout`, then TCP is dropped. Safe to call again.
-
-        Raises:
-            UsageError: the code must not travel, or the reason is over 123 bytes. Nothing was sent.
-        """
-        with self._lock:
-            self._begin_closing(code, reason)
-            self._wait(self._is_lost, None)
-
-    def start_close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Starts the closing handshake, without waiting for its end. Raises as `close` does."""
-        with self._lock:
-            self._begin_closing(code, reason)
-
-    def wait_closed(self, timeout: float | None = None) -> None:
-        """Waits until TCP has ended.
-
-        Args:
+            data: at most 125 bytes, different from those of other Pings under way; random if empty.
             timeout: in seconds; None for no limit.
 
         Raises:
-            TimeoutError: it has not ended in time.
+            ConnectionClosed: the connection is over, or ends before the Pong.
+            TimeoutError: the Pong did not come in time.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        payload = bytes(data) or os.urandom(4)
         with self._lock:
-            if not self._wait(self._is_lost, deadline):
-                raise TimeoutError("the connection has not ended in time")
-
-    def abort(self) -> None:
-        """Drops TCP at once; the peer sees 1006."""
-        with self._lock:
-            self._lose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        failed = exc_type is not None and not issubclass(exc_type, ConnectionClosed)
-        self.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL_CLOSURE)
-
-    # Who takes what comes; all that follows is called with the lock held
-
-    @abstractmethod
-    def _receive_data(self, data: bytes) -> None:
-        """Takes what a read brought, and lets `_advance` do what follows."""
-
-    @abstractmethod
-    def _accept(self, events: list[Event]) -> None:
-        """Takes events of the core."""
-
-    @abstractmethod
-    def _resume_reading(self) -> None:
-        """Reads again, after a pause."""
-
-    # Waiting
-
-    def _wait(
-        self, done: Callable[[], bool], deadline: float | None, *, to_write: bool = False
-    ) -> bool:
-        """Waits, and moves bytes meanwhile, where no other thread does.
-
-        Args:
-            done: whether what is waited for has come.
-            deadline: a time of `time.monotonic`. What is there already is taken even if it is past.
-            to_write: whether it comes by writing, or by what other threads that write do. All else
-                comes by reading.
-
-        Returns:
-            Whether it has come.
-        """
-        tried = False
-        try:
-            while not done():
-                now = time.monotonic()
-                wake_at = self._next_deadline()
-                if wake_at is not None and wake_at <= now:
-                    self._handle_deadline(now)
-                    continue
-                if deadline is not None:
-                    if deadline <= now and tried:
-                        return False
-                    wake_at = deadline if wake_at is None else min(wake_at, deadline)
-                tried = True
-                timeout = None if wake_at is None else max(wake_at - now, 0)
-                write = self._unsent is not None and not self._writes
-                read = not self._reads and self._may_read() and (write or not to_write)
-                if read or write:
-                    self._wait_for_socket(read, write, timeout)
-                else:
-                    self._waiting += 1
-                    try:
-                        self._changed.wait(timeout)
-                    finally:
-                        self._waiting -= 1
-            return True
-        finally:
-            # Those who waited for this thread to read or write do it themselves now.
-            if self._waiting:
-                self._changed.notify_all()
-            if self.due == NEVER and not self._reads:
-                self._expect_visit(ABSENCE)
-
-    def _wait_for_socket(self, read: bool, write: bool, timeout: float | None) -> None:
-        self._reads |= read
-        self._writes |= write
-        self._at_the_socket += 1
-        self._arrivals += 1
-        ready = False
-        try:
-            # In here, since Ctrl-C may come with the release.
-            self._lock.release()
-            ready = self._stream.wait(read, write, timeout)
-        finally:
-            self._lock.acquire()
-            self._at_the_socket -= 1
-            if read:
-                self._reads = False
-            if write:
-                self._writes = False
-            if self._lost:
-                self._close_unused()
-        if not ready or self._lost:
-            return
-        if read:
-            self._read()
-        if write:
-            self._drain()
-
-    def _may_read(self) -> bool:
-        return not (self._reading_paused or self._peer_eof or self._lost)
-
-    def _is_lost(self) -> bool:
-        return self._lost
-
-    # Reading and writing
-
-    def _read(self) -> None:
-        try:
-            data = self._stream.recv()
-        except OSError:
-            self._lose()
-            return
-        if data:
-            self._receive_data(data)
-        elif data is not None:
-            self._peer_eof = True
-            # The peer that has said all, in good order, may still be reading: answer what it said.
-            if self._core.state is not State.CLOSE_RECEIVED or self._stream.is_tls:
-                self._lose()
-
-    def _flush(self) -> None:
-        # While bytes wait for the socket everything stays in the core, which keeps one Pong at
-        # most; whoever waits to write them goes on with it.
-        if self._unsent is not None:
-            return
-        data = self._core.data_to_send()
-        self._collected = 0
-        if data:
-            self._batch += 1
-            self._write(data)
-
-    def _write(self, data: bytes | memoryview) -> None:
-        try:
-            size = self._stream.send(data)
-        except OSError:
-            self._unsent = None
-            self._read_what_is_left()
-            return
-        if size == len(data):
-            self._unsent = None
-        else:
-            if size or self._unsent is None:
-                self._progress_at = time.monotonic()
-            self._unsent = memoryview(data)[size:]
-
-    def _drain(self) -> None:
-        """Writes what waits, as far as it goes."""
-        while (rest := self._unsent) is not None:
-            self._write(rest)
-            if self._unsent is not None and len(self._unsent) == len(rest):
-                break
-            self._advance()
-        if self._waiting:
-            self._changed.notify_all()
-
-    def _read_what_is_left(self) -> None:
-        """TCP is broken, but why may still be there to read: a Close, for instance."""
-        while not self._lost and self._may_read():
+            if payload in self._pings:
+                raise UsageError("a Ping with this payload is under way")
+            self._core.send_ping(payload)
+            now = time.monotonic()
+            under_way = self._pings[payload] = _UnderWay(now)
             try:
-                data = self._stream.recv()
-            except OSError:
-                break
-            if not data:
-                break
-            self._receive_data(data)
-        self._lose()
+                self._flush()
+                self._wait(
+                    lambda: self._lost or under_way.latency is not None,
+                    None if timeout is None else now + timeout,
+                )
+            finally:
+                if self._pings.get(payload) is under_way:
+                    del self._pings[payload]
+            if under_way.latency is not None:
+                return under_way.latency
+            if self._lost:
+                raise self._closed_error()
+            raise TimeoutError("no Pong in time")
 
     @property
-    def _backlog(self) -> int:
-        """Bytes that wait to be written, about."""
-        return self._collected + (0 if self._unsent is None else len(self._unsent))
+    def waiting_messages(self) -> int:
+        """Messages that were received and wait for the application."""
+        return len(self._inbox)
 
-    # Closing and time
+    def give_way(self) -> None:
+        """Ends the connection with 1013, so that others have room; see `MemoryBudget`."""
+        # Not here: whoever brought this about holds the lock of another connection, or this one.
+        attendant.schedule(_GivingWay(self), 0.0)
 
-    def _closed_error(self) -> ConnectionClosed:
-        return connection_closed(self._core.close_received, self._core.close_sent)
+    def _give_way(self) -> None:
+        with self._lock:
+            self._accept(self._core.give_way(time.monotonic()))
+            self._advance()
 
-    def _begin_closing(self, code: int, reason: str = "") -> None:
-        self._core.close(code, reason, time.monotonic())
-        self._closing = True
-        if self._reading_paused:
-            self._resume_reading()
+    # Receiving: what the application takes
+
+    def _take(self, deadline: float | None) -> Message | Fragment:
+        """Takes the next message, or the next piece of one."""
+        if self._receiver is not None:
+            raise UsageError(f"thread {self._receiver.name!r} is receiving already")
+        inbox = self._inbox
+        if not inbox:
+            self._wait_for_event(deadline)
+        event = inbox[0]
+        kind = type(event)
+        if kind is not str and kind is not bytes and kind is not Fragment:
+            raise self._reach_end()
+        inbox.popleft()
+        self._busy = True
+        if not inbox:
+            self._unread = 0
+            if self._reading_paused:
+                self._resume_reading()
+        return cast("Message | Fragment", event)
+
+    def _wait_for_event(self, deadline: float | None) -> None:
+        self._busy = False
+        self._receiver = threading.current_thread()
+        self._took_last = threading.get_ident()
+        try:
+            if self._collected:
+                self._flush()
+            if not self._wait(self._has_event, deadline):
+                raise TimeoutError("no message in time")
+        finally:
+            self._receiver = None
+
+    def _has_event(self) -> bool:
+        return bool(self._inbox)
+
+    def _reach_end(self) -> ConnectionClosed:
+        """Everything before the end has been received: answers it, and returns how it ended."""
+        self._busy = False
+        if self._core.state is State.CLOSE_RECEIVED:
+            self._core.answer_close(time.monotonic())
+            self._advance()
+        error = self._closed_error()
+        error.__cause__ = self._core.fault
+        return error
+
+    # Receiving: what the core gives
+
+    def _receive_data(self, data: bytes) -> None:
+        if self._expands and len(data) > PIECE:
+            self._receive_in_pieces(data)
+        else:
+            self._receive(data)
         self._advance()
 
-    def _next_deadline(self) -> float | None:
-        """Returns when `_handle_deadline` is to be called, by whoever asks."""
-        stalls_at = self._stalls_at()
-        if self._reads and self._core.state is State.OPEN:
-            # Who reads sees to keepalive: it knows first whether the peer shows life.
-            return stalls_at
-        deadline = self._core.next_deadline()
-        if deadline is None or stalls_at is None:
-            return stalls_at if deadline is None else deadline
-        return min(deadline, stalls_at)
+    def _receive_in_pieces(self, data: bytes) -> None:
+        # A kilobyte can become a megabyte: one read must not fill the queue many times over.
+        for start in range(0, len(data), PIECE):
+            self._receive(data[start : start + PIECE])
+            if self._reading_paused:
+                self._held = data[start + PIECE :]
+                break
 
-    def _stalls_at(self) -> float | None:
-        """Returns when a peer has taken nothing for too long."""
-        timeout = self._core.limits.write_timeout
-        if self._unsent is None or timeout is None or self._backlog <= self._high_water:
-            return None
-        return self._progress_at + timeout
-
-    def _handle_deadline(self, now: float) -> None:
-        # Where this process was held up, the peer may have done its part in the meantime.
-        read, write = self._left_undone()
-        if read:
-            self._read()
-        if write:
-            self._drain()
-        deadline = self._core.next_deadline()
-        if deadline is not None and deadline <= now:
-            self._accept(self._core.handle_deadline(now))
-            self._advance()
-        stalls_at = self._stalls_at()
-        if stalls_at is not None and stalls_at <= now:
-            self._lose()
-
-    def _advance(self) -> None:
-        """Writes what is due, and does to TCP what the core asks for."""
-        self._flush()
+    def _receive(self, data: bytes) -> None:
         core = self._core
-        if core.state is State.OPEN or self._lost:
-            return
-        action = core.transport_action
-        if action is TransportAction.ABORT:
-            self._lose()
-        elif core.state is State.CLOSE_EXCHANGED and self._unsent is None:
-            half = action is TransportAction.HALF_CLOSE
-            if action is TransportAction.CLOSE or self._peer_eof or (half and self._stream.is_tls):
-                self._lose()
-            elif half and not self._eof_sent:
-                self._eof_sent = True
-                self._stream.end()
-        # Who waits for a turn to send waits in vain from some point on.
-        if self._waiting:
+        events = core.receive_data(data, time.monotonic())
+        if self._observer is not None:
+            self._observer.received(self, data, events)
+        if core.incomplete_size != self._charged:
+            self._charged = core.incomplete_size
+            self._budget.charge(self, self._charged)
+        self._accept(events)
+        # Once closing has begun nothing more is kept, and the end must not wait to be read.
+        if self._inbox and core.state is State.OPEN:
+            self._unread += sum(map(_size, events)) if self._expands else len(data)
+            if not self._reading_paused and self._is_full():
+                self._reading_paused = True
+                core.pause_reading()
+
+    def _accept(self, events: list[Event]) -> None:
+        inbox = self._inbox
+        for event in events:
+            kind = type(event)
+            if kind is str or kind is bytes or kind is Fragment:
+                if not self._closing:
+                    inbox.append(event)
+            elif isinstance(event, Close | Fault):
+                inbox.append(event)
+                if self._observer is not None and isinstance(event, Fault):
+                    self._observer.fault(self, event.error)
+                # At once when nothing can be under way; else when the application comes here, or
+                # after a grace.
+                if len(inbox) == 1 and not self._busy:
+                    self._core.answer_close(time.monotonic())
+            elif isinstance(event, Pong):
+                self._accept_pong(event.payload)
+            elif isinstance(event, Closed):
+                inbox.append(event)
+                if self._observer is not None:
+                    self._observer.closed(self, event.code)
+        if events and self._waiting:
             self._changed.notify_all()
-        self._expect_visit(ABSENCE)
+
+    def _accept_pong(self, payload: bytes) -> None:
+        if payload not in self._pings:
+            return
+        now = time.monotonic()
+        # §5.5.3: a Pong may answer "only the most recently processed Ping frame", and those before.
+        for earlier in list(self._pings):
+            under_way = self._pings.pop(earlier)
+            under_way.latency = now - under_way.sent
+            if self._observer is not None:
+                self._observer.latency(self, under_way.latency)
+            if earlier == payload:
+                break
+
+    def _is_full(self) -> bool:
+        messages, size = self._max_queued_messages, self._max_queued_size
+        return (messages is not None and len(self._inbox) >= messages) or (
+            size is not None and self._unread >= size
+        )
+
+    def _more_to_answer(self) -> bool:
+        return bool(self._inbox)
 
     def _lose(self) -> None:
-        """Ends TCP, or takes note that it has ended."""
-        if self._lost:
-            return
-        self._lost = True
-        self._accept(self._core.receive_eof())
-        self._unsent = None
-        self._stream.stop()
-        self._close_unused()
-        if self._waiting:
-            self._changed.notify_all()
+        super()._lose()
+        self._budget.charge(self, 0)
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        self._core.resume_reading(time.monotonic())
+        if self._held:
+            data, self._held = self._held, b""
+            self._receive_in_pieces(data)
+            self._advance()
+        if not self._reads:
+            # Somebody may wait who could read now.
+            if self._waiting:
+                self._changed.notify_all()
+            self._expect_visit(ABSENCE)
+
+
+class _GivingWay:
+    """An errand for the attendant, which holds no lock: to let a connection go."""
+
+    __slots__ = ("_endpoint", "due")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self.due = 0.0
-        attendant.schedule(self, 0.0)
-
-    def _close_unused(self) -> None:
-        # A descriptor that somebody waits for must not be given to another file.
-        if not self._at_the_socket and not self._attended:
-            self._stream.close()
-
-    # What the attendant calls, without the lock
 
     def fileno(self) -> int:
-        """The descriptor of the socket."""
-        return self._fileno
+        return -1
 
-    def visit(self, now: float, *, ready: bool) -> Visit | None:
-        """Does what a thread of the application would do if it was here; for the attendant."""
-        with self._lock:
-            if self._flush_soon:
-                self._flush_soon = bool(self._collected)
-                self._flush()
-            deadline = self._next_deadline()
-            if deadline is not None and deadline <= now:
-                self._handle_deadline(now)
-            if ready and self._attended:
-                read, write = self._left_undone()
-                if read:
-                    self._read()
-                if write:
-                    self._drain()
-            return None if self._lost else self._plan(now)
-
-    def _plan(self, now: float) -> Visit:
-        """Decides when the attendant comes again, and what it waits for until then."""
-        read, write = self._left_undone()
-        absent = self._arrivals == self._arrivals_seen
-        self._arrivals_seen = self._arrivals
-        mask = self._stream.needs(read and absent, write)
-        self._attended = bool(mask)
-        deadline = self._next_deadline()
-        due = NEVER if deadline is None else deadline
-        if self._flush_soon:
-            due = min(due, now + COLLECT_FOR)
-        elif read and not absent:
-            due = min(due, now + ABSENCE)
-        # An early visit does no harm; a pile of stale ones would.
-        if now < self.due <= due:
-            return Visit(mask, None)
-        self.due = due
-        return Visit(mask, due)
+    def visit(self, now: float, *, ready: bool) -> None:
+        self._endpoint._give_way()
 
     def left(self) -> None:
-        """Takes note that the attendant does not wait for the socket any more."""
-        with self._lock:
-            self._attended = False
-            self._lose()
-            self._close_unused()
+        pass
 
-    def _left_undone(self) -> tuple[bool, bool]:
-        """What no thread of the application does: reading, and writing."""
-        return not self._reads and self._may_read(), self._unsent is not None and not self._writes
 
-    def _expect_visit(self, delay: float) -> None:
-        """Sees to it that the attendant looks in after ``delay`` seconds at the latest."""
-        if self._lost:
-            return
-        when = time.monotonic() + delay
-        if when < self.due:
-            self.due = when
-            attendant.schedule(self, when)
+class _UnderWay:
+    """A Ping that waits for its Pong."""
+
+    __slots__ = ("latency", "sent")
+
+    def __init__(self, sent: float) -> None:
+        self.sent = sent
+        self.latency: float | None = None
+
+
+def _size(event: Event) -> int:
+    if isinstance(event, Fragment):
+        return len(event.data)
+    return len(event) if isinstance(event, str | bytes) else 0

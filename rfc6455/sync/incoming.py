@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..addresses import TrustedProxies
+from ..budget import MemoryBudget
 from ..connection import Connection, Role
 from ..errors import HandshakeError, UsageError
 from ..handshake import Offer, ServerHandshake, validate
@@ -25,9 +27,12 @@ from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
+from ..observer import Observer
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
+from .endpoint import Endpoint
+from .listener import CallbackWebSocket, Listener
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -37,7 +42,7 @@ __all__ = ["Incoming", "Opened", "Options", "ProcessRequest", "ProcessResponse"]
 
 ProcessRequest: TypeAlias = Callable[[Request], "Response | None"]
 ProcessResponse: TypeAlias = Callable[[Request, Response], "Response | None"]
-Opened: TypeAlias = tuple[Route, dict[str, Any], WebSocket]
+Opened: TypeAlias = tuple[Route, dict[str, Any], Endpoint]
 """An open WebSocket, and who deals with it: a route, and the converted parts of the path."""
 
 
@@ -55,6 +60,8 @@ class Options:
     trusted_proxies: TrustedProxies
     ssl: ssl.SSLContext | None
     server_header: str
+    memory_budget: MemoryBudget
+    observer: Observer | None
     logger: LoggerLike
 
 
@@ -186,8 +193,9 @@ class Incoming:
                     accepted = _call(hook, request, accepted) or accepted
                 if accepted.status != HTTPStatus.SWITCHING_PROTOCOLS:
                     return accepted
+                chosen = route, arguments
                 websocket = self._accept(
-                    stream, request, route, offer, subprotocol, accepted.headers
+                    stream, request, chosen, offer, subprotocol, accepted.headers
                 )
                 return route, arguments, websocket
         except HandshakeError as error:
@@ -223,11 +231,16 @@ class Incoming:
         self,
         stream: Stream,
         request: Request,
-        route: Route,
+        chosen: tuple[Route, dict[str, Any]],
         offer: Offer,
         subprotocol: str | None,
         headers: Headers,
-    ) -> WebSocket:
+    ) -> Endpoint:
+        route, arguments = chosen
+        kind: Callable[..., Endpoint] = WebSocket
+        if isinstance(route.handler, type) and issubclass(route.handler, Listener):
+            listener = _call(route.handler, **arguments)
+            kind = partial(CallbackWebSocket, listener=listener, on_error=self._server.log_error)
         answer, extensions = self._handshake.accept(
             subprotocol=subprotocol,
             extensions=route.extensions or (),
@@ -241,12 +254,14 @@ class Incoming:
             extensions=extensions,
             now=time.monotonic(),
         )
-        return WebSocket(
+        return kind(
             core,
             stream,
             request=request,
             subprotocol=subprotocol,
             trailing_data=self._handshake.trailing_data,
+            budget=self._options.memory_budget,
+            observer=self._options.observer,
         )
 
     def _refuse(self, stream: Stream, response: Response) -> None:

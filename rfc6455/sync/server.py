@@ -21,24 +21,30 @@ from itertools import chain
 from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from ..addresses import TrustedProxies, address_group
+from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..farewell import Drained, ReconnectHint, farewells
+from ..framelog import with_frame_log
+from ..headers import Headers
 from ..http import Request
 from ..limits import Limits
 from ..listening import checked_port, remove_unix_socket, tcp_sockets, unix_socket
 from ..logs import LoggerLike, LogSampler
+from ..observer import Observer
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
 from .accepting import Accepting
 from .connection import WebSocket
+from .endpoint import Endpoint
 from .incoming import Incoming, Options, ProcessRequest, ProcessResponse
+from .listener import CallbackWebSocket, Listener
 
 __all__ = ["Server", "serve"]
 
-Handler: TypeAlias = Callable[[WebSocket], None]
+Handler: TypeAlias = Callable[[WebSocket], None] | type[Listener]
 
 SERVER_HEADER: Final = f"rfc6455/{__version__}"
 BACKLOG: Final = 128
@@ -69,6 +75,8 @@ def serve(
     reuse_port: bool = False,
     backlog: int = BACKLOG,
     server_header: str = SERVER_HEADER,
+    memory_budget: MemoryBudget = PROCESS_BUDGET,
+    observer: Observer | None = None,
     logger: LoggerLike | None = None,
 ) -> Server:
     """Makes a server; it starts with ``with``, or with `Server.start`.
@@ -78,7 +86,8 @@ def serve(
     Args:
         handler: a function that gets each `WebSocket`. When it returns, the connection is closed
             with 1000; when it raises, with 1011, and the error is logged. A `Router` stands for
-            several of them, by path.
+            several of them, by path. A class derived from `Listener` takes the place of a handler:
+            an instance of it gets the messages of each connection as callbacks.
         host: where to listen: a name or an address, or several; by default everywhere.
         port: likewise; 0 for any free port.
         process_request: gets each HTTP request before anything else is looked at. What it returns
@@ -108,9 +117,20 @@ def serve(
             spreads connections over them.
         backlog: connections that the kernel keeps until they are accepted.
         server_header: value of the Server field; empty for none.
+        memory_budget: for the unfinished messages of all connections together; by default one that
+            all servers and clients of the process share.
+        observer: sees what happens on each connection; for metrics and traces. It is called from
+            many threads, by the one at work on a connection, which cannot be used meanwhile: it may
+            look at its properties, but must not call its methods.
         logger: where to log, instead of ``rfc6455.server``.
+
+    Raises:
+        UsageError: an origin or a proxy is none, or options contradict each other.
     """
+    if server_header:
+        Headers([("Server", server_header)])
     limits = Limits() if limits is None else limits
+    logger = logging.getLogger("rfc6455.server") if logger is None else logger
     route = Route(
         "",
         _unreachable if isinstance(handler, Router) else handler,
@@ -131,7 +151,9 @@ def serve(
         trusted_proxies=TrustedProxies(trusted_proxies),
         ssl=ssl,
         server_header=server_header,
-        logger=logging.getLogger("rfc6455.server") if logger is None else logger,
+        memory_budget=memory_budget,
+        observer=with_frame_log(observer, logger),
+        logger=logger,
     )
     return Server(options, Listening(host, port, path, sock, reuse_port, backlog))
 
@@ -178,7 +200,7 @@ class Server:
         self._listeners: tuple[socket.socket, ...] = ()
         self._sockets = ExitStack()
         self._changed = threading.Condition()
-        self._clients: dict[threading.Thread, Incoming | WebSocket] = {}
+        self._clients: dict[threading.Thread, Incoming | Endpoint] = {}
         self._refusing: set[threading.Thread] = set()
         self._group_of: dict[threading.Thread, str] = {}
         self._groups: Counter[str] = Counter()
@@ -195,11 +217,11 @@ class Server:
         return self._listeners
 
     @property
-    def connections(self) -> frozenset[WebSocket]:
+    def connections(self) -> frozenset[Endpoint]:
         """The connections whose TCP has not ended."""
         with self._changed:
             return frozenset(
-                c for c in self._clients.values() if isinstance(c, WebSocket) and not c.is_over
+                c for c in self._clients.values() if isinstance(c, Endpoint) and not c.is_over
             )
 
     @property
@@ -361,7 +383,7 @@ class Server:
 
     # The end
 
-    def _stop(self, farewell: Callable[[], Close]) -> list[WebSocket]:
+    def _stop(self, farewell: Callable[[], Close]) -> list[Endpoint]:
         """Lets nobody in any more. Returns the connections, the first time that it is called."""
         with self._changed:
             if self._farewell is not None:
@@ -374,7 +396,7 @@ class Server:
         for client in clients:
             if isinstance(client, Incoming):
                 client.leave()
-        return [client for client in clients if isinstance(client, WebSocket)]
+        return [client for client in clients if isinstance(client, Endpoint)]
 
     def _abort(self) -> None:
         for websocket in self.connections:
@@ -422,7 +444,7 @@ class Server:
         finally:
             self._forget(threading.current_thread())
 
-    def _handle(self, route: Route, arguments: dict[str, Any], websocket: WebSocket) -> None:
+    def _handle(self, route: Route, arguments: dict[str, Any], websocket: Endpoint) -> None:
         with self._changed:
             self._clients[threading.current_thread()] = websocket
             farewell = self._farewell
@@ -430,7 +452,10 @@ class Server:
             _part_from(websocket, farewell())
         code = CloseCode.INTERNAL_ERROR
         try:
-            route.handler(websocket, **arguments)
+            if isinstance(websocket, CallbackWebSocket):
+                websocket.run()
+            else:
+                route.handler(websocket, **arguments)
             code = CloseCode.NORMAL_CLOSURE
         except ConnectionClosed:
             code = CloseCode.NORMAL_CLOSURE
@@ -443,7 +468,7 @@ class Server:
         with self._changed:
             client = self._clients.pop(thread, None)
             self._refusing.discard(thread)
-            if self.is_closing and isinstance(client, WebSocket):
+            if self.is_closing and isinstance(client, Endpoint):
                 self._ended[client.close_code != CloseCode.ABNORMAL_CLOSURE] += 1
             if group := self._group_of.pop(thread, ""):
                 self._groups[group] -= 1
@@ -497,7 +522,7 @@ class Server:
         self.options.logger.exception(message)
 
 
-def _part_from(websocket: WebSocket, farewell: Close) -> None:
+def _part_from(websocket: Endpoint, farewell: Close) -> None:
     if not websocket.is_over:
         websocket.start_close(farewell.code, farewell.reason)
 

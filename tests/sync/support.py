@@ -17,10 +17,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from rfc6455 import Close, Connection, Limits, Role, Router
+from rfc6455 import Close, Connection, Limits, MemoryBudget, Observer, Role, Router
 from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode, decode
-from rfc6455.sync import Server, WebSocket, connection, endpoint, serve
+from rfc6455.sync import Server, WebSocket, connection, endpoint, link, outgoing, serve
+from rfc6455.sync.server import Handler
 from rfc6455.sync.stream import Stream
 from tests.transports.conftest import TLS
 from tests.transports.support import REQUEST, accepting
@@ -193,13 +194,15 @@ def pair(
     tls: TLS | None = None,
     extensions: tuple[Extension, ...] = (),
     clock: Clock | None = None,
+    observer: Observer | None = None,
+    budget: MemoryBudget | None = None,
     **limits: Any,
 ) -> Iterator[tuple[WebSocket, Peer]]:
     """An open connection and its peer; ``limits`` are those of `Limits`."""
     ours, theirs = sockets(tls)
     now = time.monotonic() if clock is None else clock.now
     core = Connection(role, limits=Limits(**limits), extensions=extensions, now=now)
-    websocket = WebSocket(core, Stream(ours))
+    websocket = WebSocket(core, Stream(ours), observer=observer, budget=budget or MemoryBudget())
     with Peer(theirs) as peer:
         try:
             yield websocket, peer
@@ -218,9 +221,9 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self.asked: list[float] = []
-        monkeypatch.setattr(connection, "time", self)
-        monkeypatch.setattr(endpoint, "time", self)
-        monkeypatch.setattr(endpoint, "attendant", self)
+        for module in (connection, endpoint, outgoing, link):
+            monkeypatch.setattr(module, "time", self)
+        monkeypatch.setattr(link, "attendant", self)
 
     def monotonic(self) -> float:
         return self.now
@@ -239,7 +242,7 @@ class Clock:
 
 
 @contextlib.contextmanager
-def serving(handler: Callable[[WebSocket], None] | Router, **options: Any) -> Iterator[Server]:
+def serving(handler: Handler | Router, **options: Any) -> Iterator[Server]:
     with serve(handler, "127.0.0.1", 0, **options) as server:
         yield server
 

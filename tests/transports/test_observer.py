@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from rfc6455 import (
     Connection,
-    Event,
     Limits,
     MemoryBudget,
     Observer,
@@ -20,7 +18,6 @@ from rfc6455 import (
     PermessageDeflate,
     Ping,
     Pong,
-    ProtocolError,
     Role,
     WebSocket,
     connect,
@@ -29,7 +26,7 @@ from rfc6455 import (
 from rfc6455.framelog import FrameLog
 from rfc6455.frames import Opcode
 from rfc6455.integrations.prometheus import PrometheusObserver
-from tests.helpers import peer_frame
+from tests.helpers import RecordingObserver, peer_frame
 
 from .support import (
     BAD_FRAME,
@@ -42,34 +39,6 @@ from .support import (
     text,
     virtual_time,
 )
-
-
-class Recorder(Observer):
-    """Notes what it sees."""
-
-    def __init__(self) -> None:
-        self.seen: list[object] = []
-
-    def opened(self, connection: Any, core: Any) -> None:
-        self.seen.append(("opened", core.role))
-
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
-        self.seen.append(("received", len(data), list(events)))
-
-    def sent(self, connection: Any, data: bytes, frames: int) -> None:
-        self.seen.append(("sent", len(data), frames))
-
-    def latency(self, connection: Any, seconds: float) -> None:
-        self.seen.append(("latency", seconds))
-
-    def fault(self, connection: Any, error: ProtocolError) -> None:
-        self.seen.append(("fault", int(error.code)))
-
-    def dropped(self, connection: Any, messages: int) -> None:
-        self.seen.append(("dropped", messages))
-
-    def closed(self, connection: Any, code: int) -> None:
-        self.seen.append(("closed", code))
 
 
 def observed(
@@ -87,7 +56,7 @@ def observed(
 
 @virtual_time
 async def test_what_an_observer_sees() -> None:
-    recorder = Recorder()
+    recorder = RecordingObserver()
     websocket, transport = observed(recorder)
     transport.feed(text("hello") + ping(b"p"))
     await websocket.send("hi")
@@ -106,7 +75,7 @@ async def test_what_an_observer_sees() -> None:
         ("sent", 3, 1),
         ("received", 7, [Pong(b"q")]),
         ("latency", pytest.approx(2)),
-        ("received", 6, recorder.seen[7][2]),  # type: ignore[index]
+        ("received", 6, recorder.seen[7][2]),
         ("fault", 1002),
         ("closed", 1006),
     ]
@@ -114,7 +83,7 @@ async def test_what_an_observer_sees() -> None:
 
 @virtual_time
 async def test_dropped_messages_are_seen() -> None:
-    recorder = Recorder()
+    recorder = RecordingObserver()
     websocket, transport = observed(recorder, max_unsent_size=3, write_timeout=None)
     transport.congested = True
     websocket.push(bytes(70_000))
@@ -142,7 +111,7 @@ def test_an_observer_that_overrides_nothing_sees_in_silence() -> None:
 @virtual_time
 async def test_frames_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "test")
-    recorder = Recorder()
+    recorder = RecordingObserver()
     websocket, transport = observed(FrameLog(logging.getLogger("test"), recorder))
     transport.feed(text("hello\x1b[2J") + peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False))
     await websocket.send(bytes(100))
@@ -271,7 +240,7 @@ async def test_metrics_of_what_slow_peers_miss() -> None:
 @virtual_time
 async def test_the_connection_that_keeps_most_gives_way() -> None:
     budget = MemoryBudget(100_000)
-    recorder = Recorder()
+    recorder = RecordingObserver()
     pairs = [observed(recorder, budget=budget) for _ in range(3)]
     half = peer_frame(Role.SERVER, Opcode.BINARY, bytes(40_000), fin=False)
     for (_, transport), fragments in zip(pairs, (1, 1, 1), strict=True):
@@ -295,7 +264,7 @@ async def test_the_connection_that_keeps_most_gives_way() -> None:
 @virtual_time
 async def test_a_lost_connection_gives_back_what_it_kept() -> None:
     budget = MemoryBudget()
-    _, transport = observed(Recorder(), budget=budget)
+    _, transport = observed(RecordingObserver(), budget=budget)
     transport.feed(peer_frame(Role.SERVER, Opcode.BINARY, bytes(40_000), fin=False))
     assert budget.used == 40_000
     transport.lose()
