@@ -365,9 +365,13 @@ class Store:
 
     def save_user(self, user: UserRecord, inbox: str, time: int) -> None:
         """Remembers a user, who takes their name now."""
+        # After all who took it before, also when the clock has been put back since.
+        sql = "SELECT max(named) FROM user WHERE name_key = ?"
+        (latest,) = self._one(sql, user.name_key)
+        named = time if latest is None else max(time, latest + 1)
         self._run(
             "REPLACE INTO user VALUES (?, ?, ?, ?, ?, ?)",
-            *(user.id, user.name, user.name_key, user.secret, time, time),
+            *(user.id, user.name, user.name_key, user.secret, named, time),
         )
         self.create_log(inbox)
 

@@ -90,7 +90,8 @@ class ChatProcess:
             # The rates are somebody else's promise, and everybody here comes from one address.
             *("--connection-rate", "0", "--user-rate", "0", "--address-rate", "0"),
             *("--max-connections-per-address", "0", "--max-connections", "15000"),
-            *("--log-level", "error", *self._settings),
+            # What the checker asks for is never too old.
+            *("--history", "1000000", "--log-level", "error", *self._settings),
             cwd=ROOT,
             pass_fds=() if self._sock is None else [self._sock.fileno()],
             env=os.environ | self._clock_environment(),
@@ -154,7 +155,10 @@ class ChatProcess:
     def move_clock(self, offset: str) -> None:
         """Sets its wall clock, such as ``+1d``."""
         assert self._clock is not None
-        self._clock.write_text(f"{offset}\n", "ascii")
+        # The server may read it at any moment: it is there as a whole, or not yet.
+        new = self._clock.with_suffix(".new")
+        new.write_text(f"{offset}\n", "ascii")
+        new.replace(self._clock)
 
     async def close(self) -> None:
         """Ends it and gives back its disk."""

@@ -305,6 +305,22 @@ async def test_a_name_belongs_to_one_user_at_a_time() -> None:
 
 
 @async_test
+async def test_a_clock_that_goes_back_gives_nobodys_name_away() -> None:
+    now = 1_700_000_000.0
+    first, second = (UserRecord(id=id_, name="Ann", name_key="ann") for id_ in ("1", "2"))
+    async with running(clock=lambda: now) as engine:
+        assert await engine.claim(first, "inbox:1")
+        await engine.depart(EVERYWHERE, first)
+        now -= 86400
+        assert await engine.claim(second, "inbox:2")
+        found = await engine.find_user("ann")
+        assert found is not None
+        assert found.id == "2"
+        third = UserRecord(id="3", name="Ann", name_key="ann")
+        assert not await engine.claim(third, "inbox:3")
+
+
+@async_test
 async def test_presence_counts_users_not_connections() -> None:
     async with running() as engine:
         assert (await engine.arrive("a", ANN)).changed
