@@ -259,6 +259,9 @@ class Connection:
         self._ping_sent = None
         events = self._decoder.receive_data(data)
         self.only_messages = self._decoder.only_messages
+        if self.state is CLOSE_SENT and self._floods(len(data), events):
+            self.only_messages = False
+            return self.receive_eof()
         if not self.only_messages:
             self._react(events, now)
         return events
@@ -667,6 +670,7 @@ class Connection:
 
     def _end_receiving(self, trigger: Trigger, now: float) -> None:
         self.state = transition(self.state, trigger)
+        self._discarded = 0
         if self.state is CLOSE_RECEIVED:
             self._set_deadline(self._limits.close_grace, now)
         else:
@@ -674,6 +678,14 @@ class Connection:
 
     def _set_deadline(self, timeout: float | None, now: float) -> None:
         self._deadline = None if timeout is None else now + timeout
+
+    def _floods(self, size: int, events: list[Event]) -> bool:
+        """Whether the peer goes on and on after our Close, as if there had been none."""
+        if self._extensions:
+            size = max(size, sum(len(event) for event in events if isinstance(event, str | bytes)))
+        self._discarded += size
+        limit = self._limits.max_closing_size
+        return limit is not None and self._discarded > limit
 
     def _discard(self, size: int) -> list[Event]:
         self._discarded += size

@@ -24,6 +24,9 @@ class Limits:
         max_fragments: frames in one received message. Breach: 1008.
         max_discarded_size: bytes that are read and thrown away after the peer's Close, or after a
             fault of the peer's. Breach: the transport is dropped.
+        max_closing_size: bytes that the peer may send after our Close, before its own: what was
+            under way, and no flood. What extensions make of them counts. Breach: the transport is
+            dropped.
 
         max_request_line_size: of the line that opens the handshake. Breach: HTTP status 414.
         max_header_line_size: of a header field in the handshake. Breach: 431.
@@ -57,6 +60,7 @@ class Limits:
     max_message_size: int | None = 1 * MiB
     max_fragments: int | None = 1024
     max_discarded_size: int | None = 64 * KiB
+    max_closing_size: int | None = 16 * MiB
 
     max_request_line_size: int | None = 8 * KiB
     max_header_line_size: int | None = 8 * KiB

@@ -292,3 +292,13 @@ def test_a_peer_that_goes_on_after_a_fault_is_dropped() -> None:
         with pytest.raises(OSError, match=r"."):
             repeat(lambda: peer.send(bytes(1000)))
         websocket.wait_closed()
+
+
+def test_a_peer_that_floods_after_our_close_is_dropped(link: TLS | None) -> None:
+    with pair(tls=link, max_closing_size=100_000, close_timeout=None) as (websocket, peer):
+        websocket.start_close()
+        flood = peer_frame(Role.SERVER, Opcode.BINARY, bytes(1000))
+        with pytest.raises(OSError, match=r"."):
+            repeat(lambda: peer.send(flood))
+        websocket.wait_closed()
+        assert websocket.close_code == 1006

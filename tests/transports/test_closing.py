@@ -544,6 +544,20 @@ async def test_data_behind_a_fault_is_capped() -> None:
 
 
 @virtual_time
+async def test_a_flood_behind_our_close_is_capped() -> None:
+    websocket, transport = make_websocket(max_closing_size=64 * 1024, close_timeout=None)
+    websocket.start_close()
+    flood = peer_frame(Role.SERVER, Opcode.BINARY, bytes(1024 - 8))
+    for _ in range(64):
+        transport.feed(flood)
+        assert not transport.aborted
+    transport.feed(flood)
+    assert transport.aborted
+    await websocket.wait_closed()
+    assert websocket.close_code == 1006
+
+
+@virtual_time
 async def test_data_behind_our_close_is_read_and_thrown_away() -> None:
     websocket, transport = make_websocket(max_queued_messages=4, max_queued_size=1000)
     closing = asyncio.create_task(websocket.close())

@@ -557,6 +557,46 @@ def test_discarding(role: Role, limit: int | None) -> None:
         assert bool(connection.receive_data(b"x")) is (limit == 10)
 
 
+@both_roles
+@pytest.mark.parametrize("limit", [0, 9, 10, 11, None])
+def test_a_flood_after_our_close(role: Role, limit: int | None) -> None:
+    frame = peer_frame(role, Opcode.TEXT, b"a")
+    data = (frame * 4)[:10]
+    connection = Connection(role, limits=Limits(max_closing_size=limit))
+    connection.close(1000)
+    events = connection.receive_data(data[:1]) + connection.receive_data(data[1:])
+    if limit in (0, 9):
+        assert events == [Closed(1006, "", clean=False)]
+        assert connection.transport_action is TransportAction.ABORT
+    else:
+        assert events == ["a"] * (10 // len(frame))
+        assert connection.state is State.CLOSE_SENT
+
+
+@both_roles
+def test_what_came_after_our_close_is_not_counted_after_the_peers(role: Role) -> None:
+    connection = Connection(role, limits=Limits(max_discarded_size=10))
+    connection.close(1000)
+    connection.receive_data(peer_frame(role, Opcode.TEXT, bytes(20)))
+    connection.receive_data(close_frame(role))
+    assert connection.receive_data(bytes(10)) == []
+    assert connection.receive_data(b"x") == [Closed(1000, "", clean=True)]
+
+
+@both_roles
+def test_what_extensions_make_of_a_flood_counts(role: Role) -> None:
+    class Swell(Reverse):
+        def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+            return payload * 501
+
+    connection = Connection(role, limits=Limits(max_closing_size=1000), extensions=[Swell(0)])
+    connection.close(1000)
+    data = peer_frame(role, Opcode.BINARY, b"x", rsv=Swell.rsv)
+    assert connection.receive_data(data) == [b"x" * 501]
+    assert connection.receive_data(data) == [Closed(1006, "", clean=False)]
+    assert not connection.only_messages
+
+
 # Time
 
 
