@@ -87,6 +87,8 @@ class Chat:
             protocol.History: self.inquiries.history,
             protocol.Search: self.inquiries.search,
             protocol.Private: self.mail.send,
+            protocol.PrivateEdit: self.mail.edit,
+            protocol.PrivateDelete: self.mail.delete,
             protocol.Inbox: self.mail.read_on,
             protocol.PrivateHistory: self.mail.history,
             protocol.Typing: self.conversation.typing,

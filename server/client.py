@@ -418,7 +418,12 @@ class ChatClient:
     def _log_of(self, event: Event) -> _Log | None:
         if event["type"] in ("message", "edited", "deleted"):
             return self._rooms.get(event["room"])
-        return {"private": self._inbox, "notification": self._notifications}.get(event["type"])
+        return {
+            "private": self._inbox,
+            "private_edited": self._inbox,
+            "private_deleted": self._inbox,
+            "notification": self._notifications,
+        }.get(event["type"])
 
     def _is_news(self, log: _Log, event: Event) -> bool:
         """Moves our position in a log; whether the event was not there yet."""

@@ -27,6 +27,8 @@ from .protocol import (
     LogEvent,
     Message,
     Notification,
+    PrivateDeleted,
+    PrivateEdited,
     PrivateMessage,
     Reset,
     Since,
@@ -40,7 +42,9 @@ __all__ = ["Followed", "Logs", "followed_log", "read_event", "time_of", "write_e
 MAX_RECOVERY: Final = 500
 """Entries in an answer to somebody who comes back."""
 
-AnyLogEvent: TypeAlias = Message | Edited | Deleted | PrivateMessage | Notification
+AnyLogEvent: TypeAlias = (
+    Message | Edited | Deleted | PrivateMessage | PrivateEdited | PrivateDeleted | Notification
+)
 Audience: TypeAlias = Callable[[LogEvent], AbstractSet[Follower] | None]
 """Who is to be told of an event: some followers of its log, or None for all."""
 
@@ -220,7 +224,10 @@ def _end(entries: Sequence[Entry], otherwise: Position) -> Position:
     return entries[-1].position if entries else otherwise
 
 
-def followed_log(followed: Followed, history: Sequence[PrivateMessage | Notification]) -> Log:
+def followed_log(
+    followed: Followed,
+    history: Sequence[PrivateMessage | PrivateEdited | PrivateDeleted | Notification],
+) -> Log:
     """Returns what is answered to somebody who follows a log."""
     return Log(
         epoch=followed.position.epoch,

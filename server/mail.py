@@ -6,14 +6,17 @@ not connected finds it there later. This file knows neither sockets nor JSON.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from . import protocol
-from .engines.base import Append, Engine, Entry
+from .engines.base import Append, Conflict, Engine, Entry, Replacement
 from .logs import Logs, followed_log, read_event, write_event
 from .names import check_text, name_key
-from .protocol import CommandError, PrivateMessage
+from .protocol import CommandError, PrivateDeleted, PrivateEdited, PrivateMessage
 from .rooms import Channel, inbox_log
 from .session import Session
 
@@ -21,6 +24,13 @@ __all__ = ["Mail"]
 
 LATEST: Final = 50
 """Messages for somebody who comes anew."""
+LOOK_BACK: Final = 1000
+"""A message can be changed until its receiver has got so many others."""
+PAGE: Final = 250
+
+Change: TypeAlias = Callable[
+    [PrivateMessage], tuple[PrivateMessage, PrivateEdited | PrivateDeleted]
+]
 
 
 class Mail:
@@ -64,17 +74,116 @@ class Mail:
             sender=session.name,
             user=session.user_id,
             to=receiver.name,
+            to_user=receiver.id,
+            copy_id=secrets.token_urlsafe(9),
             text=text,
             key=command.key,
         )
         data = write_event(event)
-        key = None if command.key is None else f"{session.user_id}/{command.key}"
+        key = _key(session, command.key)
         # To both or to none; once to oneself.
         logs = dict.fromkeys((inbox_log(session.user_id), inbox_log(receiver.id)))
         own, *_ = await self._engine.append(*(Append(log=log, data=data, key=key) for log in logs))
         return protocol.PrivateAck(
             to=receiver.name, epoch=own.position.epoch, offset=own.position.offset
         )
+
+    async def edit(self, session: Session, command: protocol.PrivateEdit) -> protocol.PrivateAck:
+        """See `protocol.PrivateEdit`."""
+        text = check_text(command.text)
+
+        def change(message: PrivateMessage) -> tuple[PrivateMessage, PrivateEdited]:
+            if message.deleted:
+                raise CommandError("no_such_message", "the message was taken back")
+            edited = PrivateEdited(
+                sender=session.name,
+                user=session.user_id,
+                to=message.to,
+                key=command.key,
+                target=0,
+                text=text,
+            )
+            return replace(message, text=text, edited=True), edited
+
+        return await self._change(session, command, change)
+
+    async def delete(
+        self, session: Session, command: protocol.PrivateDelete
+    ) -> protocol.PrivateAck:
+        """See `protocol.PrivateDelete`."""
+
+        def change(message: PrivateMessage) -> tuple[PrivateMessage, PrivateDeleted]:
+            deleted = PrivateDeleted(
+                sender=session.name,
+                user=session.user_id,
+                to=message.to,
+                key=command.key,
+                target=0,
+            )
+            return replace(message, text="", deleted=True), deleted
+
+        return await self._change(session, command, change)
+
+    async def _change(
+        self,
+        session: Session,
+        command: protocol.PrivateEdit | protocol.PrivateDelete,
+        change: Change,
+    ) -> protocol.PrivateAck:
+        """Appends a change to both logs, and puts the new message in the old one's place there."""
+        own = inbox_log(session.user_id)
+        while True:
+            entry, message = await self._find(own, command.offset)
+            if message.user != session.user_id:
+                raise CommandError("forbidden", "the message is not yours")
+            new, event = change(message)
+            # As `write_event` has it: without place and time.
+            data = write_event(replace(new, offset=0, time=""))
+            copies = {own: entry}
+            if message.to_user != session.user_id:
+                others = inbox_log(message.to_user)
+                copy = await self._find_copy(others, message)
+                # The receiver may keep fewer messages, or be a guest who is gone for good.
+                copies |= {} if copy is None else {others: copy}
+            appends = [
+                Append(
+                    log=log,
+                    data=write_event(replace(event, target=copy.position.offset)),
+                    key=_key(session, command.key),
+                    replaces=Replacement(copy.position.offset, copy.data, data),
+                )
+                for log, copy in copies.items()
+            ]
+            try:
+                appended, *_ = await self._engine.append(*appends)
+            except Conflict:
+                # The same user, elsewhere, was faster: look again.
+                continue
+            position = appended.position
+            return protocol.PrivateAck(to=message.to, epoch=position.epoch, offset=position.offset)
+
+    async def _find(self, log: str, offset: int) -> tuple[Entry, PrivateMessage]:
+        page = await self._engine.read(log, after=offset - 1, limit=1)
+        for entry in page.entries:
+            event = read_event(entry)
+            # Those from before copies had ids cannot be found in the receiver's log.
+            if event.offset == offset and isinstance(event, PrivateMessage) and event.copy_id:
+                return entry, event
+        raise CommandError("no_such_message", "there is no message at this offset, or no longer")
+
+    async def _find_copy(self, log: str, message: PrivateMessage) -> Entry | None:
+        """Returns the receiver's copy of a message, or None where it is kept no longer."""
+        before = None
+        for _ in range(LOOK_BACK // PAGE):
+            page = await self._engine.read_back(log, before=before, limit=PAGE)
+            for entry in reversed(page.entries):
+                event = read_event(entry)
+                if isinstance(event, PrivateMessage) and event.copy_id == message.copy_id:
+                    return entry
+            if not page.entries or page.entries[0].position.offset <= page.first:
+                return None
+            before = page.entries[0].position.offset
+        raise CommandError("no_such_message", "its receiver has got too many others since")
 
     async def read_on(self, session: Session, command: protocol.Inbox) -> protocol.LogAck:
         """See `protocol.Inbox`."""
@@ -103,6 +212,11 @@ class Mail:
         return protocol.ReadAck(room=None, offset=offset)
 
 
-def _events(entries: Sequence[Entry]) -> list[PrivateMessage]:
+def _key(session: Session, key: str | None) -> str | None:
+    return None if key is None else f"{session.user_id}/{key}"
+
+
+def _events(entries: Sequence[Entry]) -> list[PrivateMessage | PrivateEdited | PrivateDeleted]:
     events = [read_event(entry) for entry in entries]
-    return [event for event in events if isinstance(event, PrivateMessage)]
+    kinds = PrivateMessage | PrivateEdited | PrivateDeleted
+    return [event for event in events if isinstance(event, kinds)]

@@ -191,6 +191,21 @@ class Private(Command, tag="private"):
     key: Key | None = None
 
 
+class PrivateEdit(Command, tag="private_edit"):
+    """Change one's own private message, at this offset of one's own log; the receiver's, too."""
+
+    offset: Offset
+    text: Text
+    key: Key | None = None
+
+
+class PrivateDelete(Command, tag="private_delete"):
+    """Take one's own private message back, from the receiver, too."""
+
+    offset: Offset
+    key: Key | None = None
+
+
 class Inbox(Command, tag="inbox"):
     """Read one's private messages, those since a position, and hear the following ones."""
 
@@ -291,6 +306,8 @@ AnyCommand: TypeAlias = (
     | History
     | Search
     | Private
+    | PrivateEdit
+    | PrivateDelete
     | Inbox
     | PrivateHistory
     | Typing
@@ -402,14 +419,40 @@ class Deleted(RoomEvent, tag="deleted", kw_only=True):
     target: int
 
 
-class PrivateMessage(LogEvent, tag="private", kw_only=True):
-    """Somebody said something to one user; the sender gets it too, each in a log of their own."""
+class PrivateEvent(LogEvent, kw_only=True):
+    """What stands in the private logs of two: who did it, by name and by id, and to whom."""
 
     sender: str = msgspec.field(name="from")
     user: str
     to: str
-    text: str
     key: str | None = None
+
+
+class PrivateMessage(PrivateEvent, tag="private", kw_only=True):
+    """Somebody said something to one user; the sender gets it too, each in a log of their own.
+
+    ``to_user`` is the receiver's id, ``copy_id`` the same in both logs. In a history the text is
+    what it is by now: ``edited`` and ``deleted`` tell that it was another.
+    """
+
+    text: str
+    to_user: str = ""
+    copy_id: str = ""
+    edited: bool = False
+    deleted: bool = False
+
+
+class PrivateEdited(PrivateEvent, tag="private_edited", kw_only=True):
+    """Somebody changed the text of a private message, at offset ``target`` of this log."""
+
+    target: int
+    text: str
+
+
+class PrivateDeleted(PrivateEvent, tag="private_deleted", kw_only=True):
+    """Somebody took back the private message at offset ``target`` of this log."""
+
+    target: int
 
 
 class Notification(LogEvent, tag="notification", kw_only=True):
@@ -528,6 +571,8 @@ AnyEvent: TypeAlias = (
     | Edited
     | Deleted
     | PrivateMessage
+    | PrivateEdited
+    | PrivateDeleted
     | Notification
     | Reset
     | Joined
@@ -568,7 +613,7 @@ class Log(Struct, kw_only=True):
     head: int
     recovered: bool
     more: bool
-    history: list[PrivateMessage | Notification]
+    history: list[PrivateMessage | PrivateEdited | PrivateDeleted | Notification]
 
 
 class HelloAck(Ack, kw_only=True):
@@ -680,7 +725,7 @@ class PrivateHistoryAck(Ack, kw_only=True):
 
     epoch: str
     more: bool
-    history: list[PrivateMessage]
+    history: list[PrivateMessage | PrivateEdited | PrivateDeleted]
 
 
 class ReadAck(Ack, kw_only=True):

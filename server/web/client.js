@@ -30,6 +30,7 @@
  * |                                              | `delivery` if it is one of our own             |
  * | `edited`, `deleted`                          | the server's event, also for `target`s that    |
  * |                                              | stand in an earlier history                    |
+ * | `private_edited`, `private_deleted`          | likewise, of private messages                  |
  * | `notification`                               | the server's event, also of what was missed    |
  * | `delivery`                                   | a {@link Delivery} whose state has changed     |
  * | `joined`, `left`, `typing`, `read`, `feed`   | the server's event                             |
@@ -71,6 +72,9 @@ const PASSED_ON = new Set(
     "joined left typing read feed room_created room_described room_removed room_count room_access"
   ).split(" "),
 );
+
+/** What stands in the log of private messages. */
+const PRIVATE = new Set(["private", "private_edited", "private_deleted"]);
 
 export class ChatClient extends EventTarget {
   /** The name that the server knows us by; "" before the first connection. */
@@ -422,10 +426,11 @@ export class ChatClient extends EventTarget {
       history.push(...log.history);
       this.#inbox.moveTo(log);
     }
-    const messages = this.#recognizeAll(history);
+    const messages = this.#recognizeAll(history.filter(({ type }) => type === "private"));
     if (messages.length > 0 || !(first || recovered)) {
       this.#emit("inbox", { messages, again, complete: first || recovered });
     }
+    for (const event of history) if (event.type !== "private") this.#emit(event.type, event);
   }
 
   async #takeNotices(log) {
@@ -442,7 +447,7 @@ export class ChatClient extends EventTarget {
   #receive(event) {
     const { type } = event;
     if (type === "message" || type === "edited" || type === "deleted") this.#roomEvent(event);
-    else if (type === "private") this.#private(event);
+    else if (PRIVATE.has(type)) this.#private(event);
     else if (type === "notification") this.#notification(event);
     else if (type === "expelled") this.#expelled(event);
     else if (type === "reset") this.#reset(event);
@@ -462,7 +467,7 @@ export class ChatClient extends EventTarget {
   }
 
   #private(event) {
-    if (this.#inbox.take(event)) this.#emit("private", this.#outbox.recognize(event, this.name));
+    if (this.#inbox.take(event)) this.#emit(event.type, this.#outbox.recognize(event, this.name));
   }
 
   /** Their offsets have gaps: events of topics that we did not subscribe to. */

@@ -17,6 +17,7 @@ from server.engines.base import Append, Appended, EngineError, Page
 from server.engines.embedded import EmbeddedEngine
 from server.feeds import Feed
 from server.logs import MAX_RECOVERY
+from server.mail import LOOK_BACK
 from server.presence import LARGE, TYPING_EXPIRES
 from server.protocol import Encoded
 from server.rooms import TAIL
@@ -630,6 +631,104 @@ async def test_private_messages_wait_for_who_is_not_here() -> None:
         answer = await other.ask("hello", name="Bob", secret=hello["secret"])
         assert answer["inbox_read"] == 4
         assert ann.types.count("private") == 4
+
+
+@async_test
+async def test_a_private_message_is_changed_and_taken_back_for_both() -> None:
+    async with chatting() as (_, chat):
+        bob = await enter(chat, "Bob")
+        await bob.ask("private", to="Bob", text="a note, so that offsets differ")
+        ann = await enter(chat, "Ann")
+        await ann.ask("private", to="Bob", text="helo")
+        assert bob.heard[-1]["offset"] == 2
+        edit = {"offset": 1, "text": "hello", "key": "e"}
+        answer = await ann.ask("private_edit", **edit)
+        assert (answer["to"], answer["offset"]) == ("Bob", 2)
+        for user, target, offset in ((ann, 1, 2), (bob, 2, 3)):
+            event = next(e for e in user.heard if e["type"] == "private_edited")
+            assert (event["target"], event["offset"], event["text"]) == (target, offset, "hello")
+            assert (event["from"], event["to"]) == ("Ann", "Bob")
+            history = (await user.ask("private_history"))["history"]
+            assert [e["text"] for e in history if e["offset"] == target] == ["hello"]
+            assert [e.get("edited", False) for e in history if e["offset"] == target] == [True]
+        # Asked for again with the same key, it is done once.
+        assert (await ann.ask("private_edit", **edit))["offset"] == 2
+        assert (await ann.ask("private_delete", offset=1))["type"] == "ack"
+        for user, target in ((ann, 1), (bob, 2)):
+            assert [e["target"] for e in user.heard if e["type"] == "private_deleted"] == [target]
+            history = (await user.ask("private_history"))["history"]
+            (message,) = [e for e in history if e["offset"] == target]
+            assert (message["text"], message["deleted"]) == ("", True)
+        assert (await ann.ask("private_edit", offset=1, text="x"))["code"] == "no_such_message"
+
+
+@async_test
+async def test_nobody_changes_what_others_said_in_private_or_what_is_not_there() -> None:
+    async with chatting() as (_, chat):
+        ann, bob = await enter(chat, "Ann"), await enter(chat, "Bob")
+        await ann.ask("private", to="Bob", text="mine")
+        await ann.ask("private_delete", offset=1)
+        assert (await bob.ask("private_edit", offset=1, text="x"))["code"] == "forbidden"
+        for offset in (0, 2, 3, 2**53 - 1):
+            answer = await ann.ask("private_delete", offset=offset)
+            assert answer["code"] == "no_such_message"
+        assert (await ann.ask("private_edit", offset=1, text="x" * 4001))["code"] == "too_long"
+
+
+@async_test
+async def test_a_note_to_oneself_is_changed_once() -> None:
+    async with chatting() as (_, chat):
+        ann = await enter(chat, "Ann")
+        await ann.ask("private", to="Ann", text="note")
+        ann.heard.clear()
+        await ann.ask("private_edit", offset=1, text="another")
+        assert ann.types == ["private_edited", "ack"]
+
+
+@async_test
+async def test_a_private_message_whose_copy_is_gone_is_changed_in_ones_own_log() -> None:
+    async with chatting(kept=5) as (_, chat):
+        ann, bob = await enter(chat, "Ann"), await enter(chat, "Bob")
+        await ann.ask("private", to="Bob", text="for Bob")
+        for number in range(5):
+            await bob.ask("private", to="Bob", text=str(number))
+        bob.heard.clear()
+        assert (await ann.ask("private_edit", offset=1, text="changed"))["type"] == "ack"
+        assert bob.types == []
+
+
+@async_test
+async def test_a_private_message_is_changed_until_its_receiver_got_many_others() -> None:
+    async with chatting() as (_, chat):
+        ann, bob = await enter(chat, "Ann"), await enter(chat, "Bob")
+        await ann.ask("private", to="Bob", text="for Bob")
+        for _ in range(LOOK_BACK - 1):
+            await bob.ask("private", to="Bob", text="x")
+        assert (await ann.ask("private_edit", offset=1, text="changed"))["type"] == "ack"
+        answer = await ann.ask("private_edit", offset=1, text="again")
+        assert answer["code"] == "no_such_message"
+
+
+@async_test
+async def test_two_changes_of_a_private_message_at_once_happen_one_after_the_other() -> None:
+    async with chatting() as (engine, chat):
+        ann = User(chat)
+        secret = (await ann.ask("hello", name="Ann"))["secret"]
+        other = await enter(chat, "Ann", secret=secret)
+        bob = await enter(chat, "Bob")
+        await ann.ask("private", to="Bob", text="0")
+        engine.may_answer.clear()
+        changes = [
+            asyncio.create_task(user.ask("private_edit", offset=1, text=text))
+            for user, text in ((ann, "1"), (other, "2"))
+        ]
+        await engine.reading.wait()
+        engine.may_answer.set()
+        assert [(await change)["type"] for change in changes] == ["ack", "ack"]
+        texts = [e["text"] for e in bob.heard if e["type"] == "private_edited"]
+        assert sorted(texts) == ["1", "2"]
+        history = (await bob.ask("private_history"))["history"]
+        assert history[0]["text"] == texts[-1]
 
 
 # What is not kept

@@ -53,6 +53,21 @@ function received(target, event) {
   render();
 }
 
+function edited(target, { from, target: offset, text }) {
+  const item = target?.items.get(offset);
+  if (!item) return;
+  changeText(item, text);
+  if (target.isActive && from !== me()) announce(`${from} changed a message: ${text}`);
+}
+
+function deleted(target, { from, target: offset }) {
+  const item = target?.items.get(offset);
+  if (!item) return;
+  changeText(item, null);
+  tell("message-deleted", item);
+  if (target.isActive && from !== me()) announce(`${from} took a message back`);
+}
+
 onClient({
   entered({ room, members, messages, again, complete }) {
     const target = conversation("room", room);
@@ -91,21 +106,20 @@ onClient({
     render();
   },
 
-  edited({ room, from, target: offset, text }) {
-    const target = findRoom(room);
-    const item = target?.items.get(offset);
-    if (!item) return;
-    changeText(item, text);
-    if (target.isActive && from !== me()) announce(`${from} changed a message: ${text}`);
+  edited(event) {
+    edited(findRoom(event.room), event);
   },
 
-  deleted({ room, from, target: offset }) {
-    const target = findRoom(room);
-    const item = target?.items.get(offset);
-    if (!item) return;
-    changeText(item, null);
-    tell("message-deleted", item);
-    if (target.isActive && from !== me()) announce(`${from} took a message back`);
+  deleted(event) {
+    deleted(findRoom(event.room), event);
+  },
+
+  private_edited(event) {
+    edited(partner(event), event);
+  },
+
+  private_deleted(event) {
+    deleted(partner(event), event);
   },
 
   joined({ room, user, count }) {
