@@ -9,7 +9,7 @@ either.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Final
@@ -179,6 +179,29 @@ class Connection:
         return self._decoder.whole_limit
 
     @property
+    def mark(self) -> int:
+        """The reserved bit of the only extension, for shortcuts that take its messages; or 0."""
+        return self._decoder.mark
+
+    @property
+    def unwrap(self) -> Callable[[bytes, bool], str | bytes | None] | None:
+        """Gives the message of a whole payload with that bit, where it is text or not.
+
+        None where something is wrong with it: `receive_rest` then tells.
+        """
+        return self._decoder.unwrap
+
+    def wrap(self, payload: bytes) -> bytes | None:
+        """Gives what the only extension makes of a whole message, which is sent with its bit.
+
+        None where it leaves the message as it is.
+        """
+        extension = self._extensions[0]
+        if not extension.applies_to(len(payload)):
+            return None
+        return extension.encode(payload, final=True)
+
+    @property
     def plain_below(self) -> int:
         """The size from which on a message may concern an extension, in bytes."""
         if not self._extensions:
@@ -279,6 +302,16 @@ class Connection:
         if not self.only_messages:
             self._react(events, now)
         return events
+
+    def take_run(self, data: bytes, position: int, events: list[Event]) -> int:
+        """Takes the run of whole messages that starts at ``position``, if there is one.
+
+        Returns:
+            The offset of the first frame that it left: `receive_rest` is to be told.
+        """
+        if self.state is not OPEN or not self._decoder.at_boundary:
+            return position
+        return self._decoder.take_run(data, position, events)
 
     def stream(self) -> Fragment | None:
         """Asks for the next message in pieces: `receive_data` returns a `Fragment` for each.
@@ -585,12 +618,14 @@ class Connection:
         rsv = 0
         if self._sending is None:
             if self._extensions:
+                size = len(payload)
                 self._encoders = [
                     extension
                     for extension in self._extensions
-                    if (extension.applies_to(len(payload)) if compress is None else compress)
+                    if (extension.applies_to(size) if compress is None else compress)
                 ]
-                rsv = sum(extension.rsv for extension in self._encoders)
+                for extension in self._encoders:
+                    rsv |= extension.rsv
             self._sending = None if final else opcode
         elif self._sending is not opcode:
             raise UsageError(f"an unfinished {self._sending.name.lower()} message has to end first")

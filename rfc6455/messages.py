@@ -28,6 +28,9 @@ class MessageAssembler:
         max_size: of a message, in bytes, after its extensions have decoded it.
         max_fragments: frames that a message may consist of.
         extensions: the negotiated ones, in the order of the server's answer.
+
+    Attributes:
+        refused: what was wrong with a message that `unwrap` was given.
     """
 
     __slots__ = (
@@ -44,6 +47,7 @@ class MessageAssembler:
         "_size",
         "_streaming",
         "_utf8",
+        "refused",
     )
 
     def __init__(
@@ -61,6 +65,7 @@ class MessageAssembler:
         self._control_payload = b""
         self._opcode: Opcode | None = None
         self._streaming = False
+        self.refused: ProtocolError | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -69,7 +74,7 @@ class MessageAssembler:
         self._fragments = 0
         self._size = 0
         self._utf8: Utf8Validator | None = None
-        self._decoders: tuple[Extension, ...] = ()
+        self._decoders: Sequence[Extension] = ()
         self._decoded = _NOTHING_DECODED
 
     def set_max_size(self, size: int | None) -> None:
@@ -128,7 +133,7 @@ class MessageAssembler:
             if self.in_message:
                 raise _violation("new message inside a fragmented message", "5.4")
             self._opcode = header.opcode
-            self._decoders = tuple(e for e in self._extensions if e.rsv & header.rsv)
+            self._decoders = [e for e in self._extensions if e.rsv & header.rsv]
             self._decoded = [0] * len(self._decoders)
             if header.opcode is Opcode.TEXT:
                 self._utf8 = Utf8Validator()
@@ -171,6 +176,23 @@ class MessageAssembler:
         if self._streaming:
             return self._take_last_piece() if final else self._take_piece()
         return self._finish(self._buffer) if final else None
+
+    def unwrap(self, payload: bytes, is_text: bool) -> str | bytes | None:
+        """Gives a message that the only extension has marked and that is here whole: a shortcut.
+
+        It may be no larger than a message on the wire.
+
+        Returns:
+            The message; None where something is wrong with it, which ``refused`` then tells.
+        """
+        try:
+            payload = self._extensions[0].decode(payload, final=True, max_size=self._max_size)
+            return payload.decode() if is_text else bytes(payload)
+        except UnicodeDecodeError:
+            self.refused = _invalid_text("text message")
+        except ProtocolError as error:
+            self.refused = error
+        return None
 
     def _take_piece(self) -> Fragment | None:
         """Takes all that is here but a character that is cut."""

@@ -8,13 +8,13 @@ bytes arrive, and passes on what that gives.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .close import Close
 from .errors import ProtocolError
 from .events import Event, Fault, Fragment
-from .extensions.base import Extension
+from .extensions.base import SHARE, Extension
 from .frames import FrameHeader, Opcode, apply_mask, decode_header
 from .messages import MessageAssembler
 
@@ -24,8 +24,18 @@ WHOLE_TEXT: Final = 0x80 | Opcode.TEXT
 WHOLE_BINARY: Final = 0x80 | Opcode.BINARY
 
 
+LEAST: Final = 16 * 1024
+"""Bytes of its `SHARE` that a marked message takes beside its own: each costs some work."""
+
+
 def take_whole_messages(
-    data: bytes, position: int, masked: bool, limit: int, events: list[Event]
+    data: bytes,
+    position: int,
+    masked: bool,
+    limit: int,
+    events: list[Event],
+    mark: int = 0,
+    unwrap: Callable[[bytes, bool], str | bytes | None] | None = None,
 ) -> int:
     """Takes the run of unfragmented messages that start at ``position`` and are here whole.
 
@@ -39,6 +49,9 @@ def take_whole_messages(
         masked: whether the peer must mask its frames.
         limit: bytes; larger messages are left.
         events: gets the messages.
+        mark: the reserved bit of the only extension, or 0.
+        unwrap: gives the message of a payload with that bit, which is text or not; or None, which
+            leaves it.
 
     Returns:
         The offset of the first frame that it left.
@@ -46,9 +59,11 @@ def take_whole_messages(
     end = len(data)
     key_size = 4 if masked else 0
     mask = 0x80 if masked else 0
-    while end - position >= 2:
+    made = 0
+    while end - position >= 2 and made < SHARE:
         first = data[position]
-        if first != WHOLE_TEXT and first != WHOLE_BINARY:
+        kind = first & ~mark
+        if kind != WHOLE_TEXT and kind != WHOLE_BINARY:
             break
         length = data[position + 1] - mask
         start = position + 2 + key_size
@@ -74,7 +89,13 @@ def take_whole_messages(
         payload = data[start:stop]
         if mask:
             payload = apply_mask(payload, data[start - 4 : start])
-        if first == WHOLE_BINARY:
+        if unwrap is not None and first != kind:
+            message = unwrap(payload, kind == WHOLE_TEXT)
+            if message is None:
+                break
+            events.append(message)
+            made += len(message) + LEAST
+        elif first == WHOLE_BINARY:
             events.append(payload)
         else:
             try:
@@ -100,6 +121,8 @@ class Decoder:
         at_boundary: whether the next byte starts a frame that starts a message, which is not
             streamed.
         whole_limit: the size of messages that are taken whole, in bytes.
+        mark: the reserved bit of the only extension, whose messages are taken whole too; or 0.
+        unwrap: gives the message of a whole payload with that bit: see `MessageAssembler`.
     """
 
     __slots__ = (
@@ -113,7 +136,9 @@ class Decoder:
         "_takes_none",
         "at_boundary",
         "incomplete_size",
+        "mark",
         "only_messages",
+        "unwrap",
         "whole_limit",
     )
 
@@ -134,6 +159,8 @@ class Decoder:
             max_size=max_message_size, max_fragments=max_fragments, extensions=extensions
         )
         self._allowed_rsv = sum(extension.rsv for extension in extensions)
+        self.mark = self._allowed_rsv if len(extensions) == 1 else 0
+        self.unwrap = self._messages.unwrap if self.mark else None
         self._takes_none = max_fragments == 0
         self.set_max_message_size(max_message_size)
         self._partial = b""
@@ -167,9 +194,7 @@ class Decoder:
         if type(data) is not bytes:
             data = bytes(data)
         if self.at_boundary:
-            position = self._take_whole_messages(
-                data, position, self._masked, self.whole_limit, events
-            )
+            position = self.take_run(data, position, events)
             if position == len(data):
                 return events
         elif self._ended:
@@ -186,6 +211,18 @@ class Decoder:
             self.end()
         self._settle()
         return events
+
+    def take_run(self, data: bytes, position: int, events: list[Event]) -> int:
+        """Takes whole messages from ``position`` on, which is at a boundary.
+
+        Returns:
+            The offset of the first frame that it left: to `receive_rest`, which starts there.
+        """
+        if self._messages.refused is not None:
+            return position
+        return self._take_whole_messages(
+            data, position, self._masked, self.whole_limit, events, self.mark, self.unwrap
+        )
 
     def stream(self) -> Fragment | None:
         """Gives the current message, or the next one, in pieces; returns what is here of it."""
@@ -204,9 +241,9 @@ class Decoder:
             header = self._header
             if header is None:
                 if self._messages.takes_whole_messages:
-                    position = self._take_whole_messages(
-                        data, position, self._masked, self.whole_limit, events
-                    )
+                    position = self.take_run(data, position, events)
+                    if self._messages.refused is not None:
+                        raise self._messages.refused
                 if position == len(data):
                     self._partial = b""
                     return

@@ -24,6 +24,8 @@ from ..seeds import CLIENT_STREAMS
 KINDS = ("iterator", "listener")
 REPLIES = ("send", "push", "close")
 LONG = 12_000
+HELLO = bytes.fromhex("f248cdc9c90700")
+LOOKS_BACK = b"\xc1\x85\0\0\0\0" + bytes.fromhex("f200110000")
 
 
 def seeds() -> dict[str, bytes]:
@@ -33,6 +35,7 @@ def seeds() -> dict[str, bytes]:
         **CLIENT_STREAMS,
         "all": b"".join(CLIENT_STREAMS.values()),
         "hello-thirty-times": b"\x81\x85\0\0\0\0hello" * 30,
+        "deflated-hello-seventy-times": b"\xc1\x87\0\0\0\0" + HELLO + LOOKS_BACK * 70,
         # What comes in the middle of a frame is no frame.
         **{
             f"frames-within-a-frame-{count}": b"\x82\xfe%b\0\0\0\0" % (6 * count).to_bytes(2, "big")

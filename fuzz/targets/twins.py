@@ -12,12 +12,13 @@ so.
 
 from __future__ import annotations
 
-from rfc6455 import codec, frames, parser
+from rfc6455 import PermessageDeflate, codec, frames, parser
 from rfc6455.frames import Opcode
 
 from ..oracles import digest, pieces, require
 from ..seeds import CLIENT_STREAMS, SERVER_STREAMS
 from ._frames import comparable
+from .inflate import negotiate
 
 LIMITS: tuple[tuple[int | None, int | None], ...] = (
     (None, None),
@@ -28,14 +29,33 @@ LIMITS: tuple[tuple[int | None, int | None], ...] = (
     (125, 1),
 )
 OPCODES = tuple(Opcode)
+DEFLATE = PermessageDeflate(window_bits=9, peer_window_bits=9)
+
+
+DEFLATED = {
+    "hello": "f248cdc9c90700",
+    "looks-back": "f200110000",
+    "final-block": "f348cdc9c9070000",
+    "not-utf8": "fa0f00",
+    "not-deflate": "ff",
+    "nothing": "",
+}
 
 
 def seeds() -> dict[str, bytes]:
-    """Returns every vector of both directions."""
-    return {
+    """Returns every vector of both directions, and some that are deflated."""
+    seeds = {
         f"from-{side}-{name}": data
         for side, streams in (("client", CLIENT_STREAMS), ("server", SERVER_STREAMS))
         for name, data in streams.items()
+    }
+    return seeds | {
+        f"deflated-{name}-{count}": frames.encode(
+            Opcode.TEXT, bytes.fromhex(payload), rsv=0x40, masking_key=bytes(4)
+        )
+        * count
+        for name, payload in DEFLATED.items()
+        for count in (1, 2, 70)
     }
 
 
@@ -45,7 +65,12 @@ def check(data: bytes) -> None:
     number = digest(data)
     max_message_size, max_fragments = LIMITS[(number >> 8) % len(LIMITS)]
     native, python = (
-        kind(masked=masked, max_message_size=max_message_size, max_fragments=max_fragments)
+        kind(
+            masked=masked,
+            max_message_size=max_message_size,
+            max_fragments=max_fragments,
+            extensions=negotiate(DEFLATE)[:1] if number & 0x100000 else (),
+        )
         for kind in (codec.Decoder, parser.Decoder)
     )
     for part in pieces(data) if number & 0x80 else [data]:

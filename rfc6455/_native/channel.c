@@ -42,6 +42,7 @@ enum {
     N_IS_CLOSING,
     N_CLOSING,
     N_WRITE,
+    N_WRAP,
     NAMES,
 };
 
@@ -67,6 +68,7 @@ static const char *const NAME_TEXTS[NAMES] = {
     [N_IS_CLOSING] = "is_closing",
     [N_CLOSING] = "_closing",
     [N_WRITE] = "write",
+    [N_WRAP] = "wrap",
 };
 
 typedef struct {
@@ -89,10 +91,12 @@ typedef struct {
     PyObject *outbox;     /* the core's list of frames */
     PyObject *inbox;      /* what waits for the application; sized */
     PyObject *on_message; /* who is called instead; or None */
+    PyObject *unwrap;     /* gives messages that the only extension has marked; or None */
     Py_ssize_t collected;
     Py_ssize_t longest_read;
     Py_ssize_t whole_limit;
     Py_ssize_t plain_below;
+    int mark;         /* the reserved bit of the only extension */
     char takes_reads; /* whether the short way may be taken */
     char masked;
     char masks;
@@ -172,6 +176,7 @@ channel_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->outbox);
     Py_VISIT(self->inbox);
     Py_VISIT(self->on_message);
+    Py_VISIT(self->unwrap);
     return 0;
 }
 
@@ -186,6 +191,7 @@ channel_clear(PyObject *object)
     Py_CLEAR(self->outbox);
     Py_CLEAR(self->inbox);
     Py_CLEAR(self->on_message);
+    Py_CLEAR(self->unwrap);
     return 0;
 }
 
@@ -410,12 +416,26 @@ receive_read(Channel *self, PyObject *data, Py_ssize_t position, PyObject *event
     return answer;
 }
 
+/* The size of all messages in a list. */
+static Py_ssize_t
+total_size(PyObject *events)
+{
+    Py_ssize_t total = 0, size;
+
+    for (Py_ssize_t i = 0; i < PyList_Size(events); i++) {
+        if ((size = PyObject_Size(PyList_GetItem(events, i))) < 0)
+            return -1;
+        total += size;
+    }
+    return total;
+}
+
 static PyObject *
 channel_data_received(PyObject *object, PyObject *data)
 {
     Channel *self = (Channel *)object;
-    PyObject *events, *answer = NULL;
-    Py_ssize_t size, position;
+    PyObject *events, *unwrap, *answer = NULL;
+    Py_ssize_t size, position, made;
     int opened = 0, failed;
 
     if (!is_whole(self) || (self->takes_reads && PyBytes_CheckExact(data) &&
@@ -429,19 +449,23 @@ channel_data_received(PyObject *object, PyObject *data)
         goto done;
     }
     size = PyBytes_Size(data);
+    /* What it calls may put another in its place. */
+    unwrap = Py_XNewRef(self->unwrap);
     position = take_run((const unsigned char *)PyBytes_AsString(data), size, 0, self->masked,
-                        self->whole_limit, events);
+                        self->whole_limit, events, self->mark, unwrap);
+    Py_XDECREF(unwrap);
     if (position < 0)
         goto done;
     if (position < size) {
         answer = receive_read(self, data, position, events);
         goto done;
     }
-    if ((self->flush_scheduled && flush(self) < 0) || note_activity(self) < 0)
+    if ((self->flush_scheduled && flush(self) < 0) || note_activity(self) < 0 ||
+        (made = self->mark ? total_size(events) : size) < 0)
         goto done;
     self->batching = 1;
-    if (PyList_Size(events) > BATCH) {
-        PyObject *count = PyLong_FromSsize_t(size);
+    if (PyList_Size(events) > BATCH || (self->mark && made >= SHARE)) {
+        PyObject *count = PyLong_FromSsize_t(made);
 
         answer = count == NULL ? NULL
                                : PyObject_CallMethodObjArgs(
@@ -452,7 +476,7 @@ channel_data_received(PyObject *object, PyObject *data)
     }
     else
         failed = (self->on_message != Py_None ? call_back(self, events)
-                                              : put(self, events, size)) < 0;
+                                              : put(self, events, made)) < 0;
     self->batching = 0;
     if (failed)
         flush_behind_error(self);
@@ -466,15 +490,41 @@ done:
 
 /* Sending */
 
+/* Makes the frame of a payload as the only extension transforms it. Returns NULL without an
+ * exception where it does not apply. */
+static PyObject *
+wrapped_frame(Channel *self, int opcode, const char *payload, Py_ssize_t size,
+              const unsigned char *key)
+{
+    PyObject *core, *bytes, *wrapped, *frame = NULL;
+    Py_buffer buffer;
+    int mark = self->mark;
+
+    if ((bytes = PyBytes_FromStringAndSize(payload, size)) == NULL)
+        return NULL;
+    core = Py_NewRef(self->core);
+    wrapped = PyObject_CallMethodObjArgs(core, self->state->names[N_WRAP], bytes, NULL);
+    Py_DECREF(core);
+    Py_DECREF(bytes);
+    if (wrapped != NULL && wrapped != Py_None &&
+        PyObject_GetBuffer(wrapped, &buffer, PyBUF_SIMPLE) == 0) {
+        frame = make_frame(FIN | mark | opcode, buffer.buf, buffer.len, key);
+        PyBuffer_Release(&buffer);
+    }
+    Py_XDECREF(wrapped);
+    return frame;
+}
+
 /* Makes the frame of a message that nothing stands in the way of. Returns NULL without an exception
  * for one that is to go the general way. */
 static PyObject *
 quick_frame(Channel *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
             Py_ssize_t *size)
 {
-    PyObject *message, *key, *frame;
+    PyObject *message, *key = NULL, *frame;
+    const unsigned char *key_octets = NULL;
     const char *payload;
-    int opcode = BINARY, opened;
+    int opcode = BINARY;
 
     if (nargs != 1 || keywords != NULL || self->must_wait || !is_whole(self))
         return NULL;
@@ -493,14 +543,17 @@ quick_frame(Channel *self, PyObject *const *args, Py_ssize_t nargs, PyObject *ke
     }
     else
         return NULL;
-    if (*size >= self->plain_below || (opened = is_open(self)) <= 0)
+    if ((*size >= self->plain_below && !self->mark) || is_open(self) <= 0)
         return NULL;
-    if (!self->masks)
-        return make_frame(FIN | opcode, payload, *size, NULL);
-    if ((key = PyObject_CallFunctionObjArgs(self->state->new_masking_key, NULL)) == NULL)
-        return NULL;
-    frame = make_frame(FIN | opcode, payload, *size, (const unsigned char *)PyBytes_AsString(key));
-    Py_DECREF(key);
+    if (self->masks) {
+        if ((key = PyObject_CallFunctionObjArgs(self->state->new_masking_key, NULL)) == NULL)
+            return NULL;
+        key_octets = (const unsigned char *)PyBytes_AsString(key);
+    }
+    frame = *size < self->plain_below
+                ? make_frame(FIN | opcode, payload, *size, key_octets)
+                : wrapped_frame(self, opcode, payload, *size, key_octets);
+    Py_XDECREF(key);
     return frame;
 }
 
@@ -636,10 +689,13 @@ channel_allow_shortcuts(PyObject *object, PyObject *args)
 {
     Channel *self = (Channel *)object;
     int takes_reads, masked;
+    PyObject *unwrap, *previous = self->unwrap;
 
-    if (!PyArg_ParseTuple(args, "pnpnn:_allow_shortcuts", &takes_reads, &self->longest_read, &masked,
-                          &self->whole_limit, &self->plain_below))
+    if (!PyArg_ParseTuple(args, "pnpnniO:_allow_shortcuts", &takes_reads, &self->longest_read,
+                          &masked, &self->whole_limit, &self->plain_below, &self->mark, &unwrap))
         return NULL;
+    self->unwrap = Py_NewRef(unwrap);
+    Py_XDECREF(previous);
     self->takes_reads = (char)takes_reads;
     self->masked = (char)masked;
     self->masks = (char)!masked;

@@ -144,7 +144,7 @@ encode_message(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t na
 }
 
 PyDoc_STRVAR(take_whole_messages_doc,
-"take_whole_messages(data, position, masked, limit, events)\n--\n\n"
+"take_whole_messages(data, position, masked, limit, events, mark=0, unwrap=None)\n--\n\n"
 "Appends the run of unfragmented messages that are here whole to the list of events, and returns the\n"
 "offset of the first frame that it left: see rfc6455.parser.");
 
@@ -154,16 +154,19 @@ take_whole_messages(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
     Py_buffer data;
     Py_ssize_t position, limit;
     int masked;
-    PyObject *events;
+    long mark;
+    PyObject *events, *unwrap;
 
-    if (nargs != 5) {
-        PyErr_SetString(PyExc_TypeError, "take_whole_messages takes five arguments");
+    if (nargs != 5 && nargs != 7) {
+        PyErr_SetString(PyExc_TypeError, "take_whole_messages takes five or seven arguments");
         return NULL;
     }
     position = PyLong_AsSsize_t(args[1]);
     masked = PyObject_IsTrue(args[2]);
     limit = PyLong_AsSsize_t(args[3]);
     events = args[4];
+    unwrap = nargs == 7 ? args[6] : Py_None;
+    mark = unwrap == Py_None ? 0 : PyLong_AsLong(args[5]);
     if (PyErr_Occurred() || PyObject_GetBuffer(args[0], &data, PyBUF_SIMPLE) < 0)
         return NULL;
     if (position < 0 || position > data.len || !PyList_Check(events)) {
@@ -171,7 +174,8 @@ take_whole_messages(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
         PyBuffer_Release(&data);
         return NULL;
     }
-    position = take_run(data.buf, data.len, position, masked, limit, events);
+    position = take_run(data.buf, data.len, position, masked, limit, events, (int)mark,
+                        unwrap);
     PyBuffer_Release(&data);
     return position < 0 ? NULL : PyLong_FromSsize_t(position);
 }

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from ..events import Event
 
 def apply_mask(payload: bytes, key: bytes) -> bytes: ...
@@ -10,6 +12,12 @@ def encode(
     masking_key: bytes | None = None,
 ) -> bytes: ...
 def take_whole_messages(
-    data: bytes, position: int, masked: bool, limit: int, events: list[Event]
+    data: bytes,
+    position: int,
+    masked: bool,
+    limit: int,
+    events: list[Event],
+    mark: int = 0,
+    unwrap: Callable[[bytes, bool], str | bytes | None] | None = None,
 ) -> int: ...
 def encode_message(message: str | bytes, masking_key: bytes | None = None) -> bytes: ...

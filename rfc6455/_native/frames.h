@@ -26,6 +26,11 @@ enum {
 /* Payloads up to this size are unmasked on the stack before they become text. */
 #define SCRATCH_SIZE 4096
 
+enum {
+    SHARE = 1024 * 1024, /* as in extensions/base.py */
+    LEAST = 16 * 1024,   /* as in parser.py */
+};
+
 /* RFC 6455 section 5.3: octet i of the payload is XORed with octet i MOD 4 of the key. Eight octets
  * at a time; compilers make vector instructions of it. */
 static void
@@ -101,20 +106,40 @@ make_message(int is_text, const unsigned char *payload, Py_ssize_t size, const u
     return message;
 }
 
+/* Makes the message of a payload that an extension has marked: `unwrap` gives it, or None. Returns
+ * NULL with an exception set. */
+static PyObject *
+unwrap_message(PyObject *unwrap, int is_text, const unsigned char *payload, Py_ssize_t size,
+               const unsigned char *key)
+{
+    PyObject *message, *wrapped = make_message(0, payload, size, key);
+
+    if (wrapped == NULL)
+        return NULL;
+    message = PyObject_CallFunctionObjArgs(unwrap, wrapped, is_text ? Py_True : Py_False, NULL);
+    Py_DECREF(wrapped);
+    return message;
+}
+
 /* Appends the run of whole messages that starts at `position` to a list; returns the offset of the
  * first frame that it leaves, or -1 with an exception set. */
 static Py_ssize_t
 take_run(const unsigned char *data, Py_ssize_t end, Py_ssize_t position, int masked,
-         Py_ssize_t limit, PyObject *events)
+         Py_ssize_t limit, PyObject *events, int mark, PyObject *unwrap)
 {
-    for (;;) {
+    Py_ssize_t made = 0;
+
+    while (made < SHARE) {
         const unsigned char *frame = data + position;
         Py_ssize_t available = end - position;
         Py_ssize_t header = masked ? 6 : 2, size;
         PyObject *message;
-        int appended;
+        int kind, appended;
 
-        if (available < header || (frame[0] != (FIN | TEXT) && frame[0] != (FIN | BINARY)))
+        if (available < header)
+            break;
+        kind = frame[0] & ~mark;
+        if (kind != (FIN | TEXT) && kind != (FIN | BINARY))
             break;
         size = frame[1] ^ (masked ? MASK : 0);
         if (size == LENGTH_16) {
@@ -141,9 +166,25 @@ take_run(const unsigned char *data, Py_ssize_t end, Py_ssize_t position, int mas
             break;
         if (size > limit || size > available - header)
             break;
-        message = make_message(frame[0] == (FIN | TEXT), frame + header, size,
-                               masked ? frame + header - 4 : NULL);
-        if (message == NULL) {
+        if (frame[0] != kind) {
+            message = unwrap_message(unwrap, kind == (FIN | TEXT), frame + header, size,
+                                     masked ? frame + header - 4 : NULL);
+            if (message == Py_None) {
+                Py_DECREF(message);
+                break;
+            }
+            if (message != NULL) {
+                Py_ssize_t came_out = PyObject_Size(message);
+
+                if (came_out < 0)
+                    Py_CLEAR(message);
+                made += came_out + LEAST;
+            }
+            if (message == NULL)
+                return -1;
+        }
+        else if ((message = make_message(kind == (FIN | TEXT), frame + header, size,
+                                         masked ? frame + header - 4 : NULL)) == NULL) {
             if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
                 return -1;
             PyErr_Clear();

@@ -155,6 +155,8 @@ class PythonChannel:
         masked: bool,
         whole_limit: int,
         plain_below: int,
+        mark: int,
+        unwrap: Callable[[bytes, bool], str | bytes | None] | None,
     ) -> None:
         """Says which messages may take the short way.
 
@@ -163,7 +165,9 @@ class PythonChannel:
             longest_read: bytes; longer reads may not, since they are taken in pieces.
             masked: whether the peer must mask.
             whole_limit: bytes; larger messages may not come that way.
-            plain_below: bytes; messages of this size and more may not go that way.
+            plain_below: bytes; messages of this size and more may not go as they are.
+            mark: the reserved bit of the only extension, or 0.
+            unwrap: gives the message of a whole payload with that bit; see `Connection.unwrap`.
         """
 
 

@@ -21,6 +21,7 @@ from ..codec import NativeChannel
 from ..connection import ABORT, CLOSE, HALF_CLOSE, SERVER, Connection
 from ..errors import ConnectionClosed, UsageError
 from ..events import Closed, Event, Fault, Fragment, Message, Pong
+from ..extensions.base import SHARE
 from ..http import Request, Response
 from ..observer import Observer
 from ..state import CLOSE_EXCHANGED, CLOSE_RECEIVED, CLOSED, OPEN, State
@@ -36,8 +37,6 @@ LARGE_READ: Final = 128 * 1024
 """Bytes; after a read of so many, the others have a turn before the next one."""
 PIECE: Final = 4 * 1024
 """Bytes that are taken at a time where an extension may make much more of them."""
-SHARE: Final = 1024 * 1024
-"""Bytes that an extension may make in one turn of the event loop before others have theirs."""
 
 
 class Endpoint(Outgoing):
@@ -289,11 +288,18 @@ class Endpoint(Outgoing):
 
     def _receive_in_pieces(self, data: bytes) -> None:
         # A kilobyte can become a megabyte: one read must not fill the queue many times over.
-        for start in range(0, len(data), PIECE):
-            self._receive(data[start : start + PIECE])
-            if self._reading_paused:
-                self._held = data[start + PIECE :]
-                break
+        position = 0
+        while position < len(data) and not self._reading_paused:
+            events: list[Event] = []
+            start, position = position, self._core.take_run(data, position, events)
+            if position > start:
+                self._receive(data[start:position], position - start, events)
+                if len(events) >= BATCH:
+                    self._rest()
+            else:
+                position += PIECE
+                self._receive(data[start:position])
+        self._held += data[position:]
 
     def _receive(self, data: bytes, position: int = 0, events: list[Event] | None = None) -> None:
         core = self._core
@@ -469,16 +475,19 @@ class Endpoint(Outgoing):
     def _settle(self) -> None:
         """Says anew which messages may take the short way."""
         core = self._core
+        observed = self._observer is not None
         self._allow_shortcuts(
             core.at_boundary
             and core.state is OPEN
-            and self._observer is None
+            and not observed
             and not self._backlog
             and not self._closing,
             PIECE if self._expands else sys.maxsize,
             core.role is SERVER,
             core.whole_limit,
-            0 if self._observer is not None else core.plain_below,
+            0 if observed else core.plain_below,
+            0 if observed else core.mark,
+            core.unwrap,
         )
 
     # Closing and time

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ["Extension", "ExtensionFactory", "Parameters"]
+__all__ = ["SHARE", "Extension", "ExtensionFactory", "Parameters"]
+
+SHARE: Final = 1024 * 1024
+"""Bytes that the extension of one connection may make before others have their turn."""
 
 Parameters: TypeAlias = Sequence[tuple[str, str | None]]
 """Names and values as they stand in Sec-WebSocket-Extensions; None for a name without a value."""

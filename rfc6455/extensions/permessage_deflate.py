@@ -27,7 +27,7 @@ EMPTY_BLOCK: Final = b"\x00"
 """§7.2.3.6: an empty message, or the end of one that is at a block's end already."""
 STEP: Final = 64 * 1024
 """Bytes that come out of the inflater at a time."""
-PIECE: Final = 16 * 1024
+PIECE: Final = 32 * 1024
 """Bytes that go into it at a time: it copies what it has not used, each time it stops."""
 MAX_FINAL_BLOCKS: Final = 1024
 """Blocks with BFINAL in one message: each costs a new inflater."""
@@ -297,10 +297,14 @@ class _Deflate(Extension):
             if inflater is None:
                 inflater = self._inflater = self._new_inflater()
             piece = data[position : position + PIECE]
-            step = STEP if left is None else min(STEP, left + 1)
+            step = STEP if left is None or left >= STEP else left + 1
             chunk = inflater.decompress(piece, step)
-            unused = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            position += len(piece) - len(unused)
+            position += len(piece)
+            ended = inflater.eof
+            if not ended and not chunks and position == len(data) and len(chunk) < step:
+                # Nearly every message.
+                self._remember(chunk)
+                return chunk  # type: ignore[no-any-return]
             if chunk:
                 chunks.append(chunk)
                 self._remember(chunk)
@@ -309,17 +313,20 @@ class _Deflate(Extension):
                     if left < 0:
                         # The error's traceback keeps this frame, and the connection the error.
                         chunks.clear()
+                        del chunk
                         raise ProtocolError(
                             CloseCode.MESSAGE_TOO_BIG, "message is too large when inflated"
                         )
-            if inflater.eof:
+            if ended:
                 # §7.2.3.4: a block with BFINAL ends DEFLATE's stream, not the message, and what
                 # follows may still refer to what came before.
+                position -= len(inflater.unused_data)
                 self._inflater = None
                 self._final_blocks += 1
                 if self._final_blocks > MAX_FINAL_BLOCKS:
                     raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many final blocks")
             elif len(chunk) == step:
+                position -= len(inflater.unconsumed_tail)
                 continue
             if position == len(data):
                 break
@@ -334,11 +341,14 @@ class _Deflate(Extension):
     def _remember(self, chunk: bytes) -> None:
         """Keeps as much of what came out as a new inflater would need."""
         size = 1 << self._peer_bits
+        if len(chunk) >= size:
+            self._history = bytearray(chunk[-size:])
+            return
         history = self._history
         excess = len(history) + len(chunk) - size
         if excess > 0:
             del history[:excess]
-        history += chunk[-size:]
+        history += chunk
 
 
 def _without_tail(data: bytes) -> bytes:

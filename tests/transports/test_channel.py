@@ -9,6 +9,7 @@ import asyncio
 import gc
 import itertools
 import weakref
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rfc6455 import (
+    CallbackWebSocket,
     Connection,
     ConnectionClosed,
     Limits,
+    Listener,
+    Message,
     PermessageDeflate,
     PreparedMessage,
     Role,
@@ -31,7 +35,7 @@ from rfc6455.frames import Opcode
 from rfc6455.testing import run
 from tests.helpers import both_roles, peer_frame
 
-from .conversation import GeneralWebSocket, connection, play
+from .conversation import GeneralCallbackWebSocket, GeneralWebSocket, connection, play
 from .support import (
     BAD_FRAME,
     MemoryTransport,
@@ -48,6 +52,13 @@ native = pytest.mark.skipif(not NATIVE, reason="the native twin is not built, or
 
 # Both ways do the same
 
+
+def deflated(message: bytes, opcode: Opcode = Opcode.TEXT, tail: int = 4) -> bytes:
+    compressor = zlib.compressobj(wbits=-9)
+    payload = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return peer_frame(Role.SERVER, opcode, payload[:-tail], rsv=0x40)
+
+
 frames = st.one_of(
     st.text(max_size=40).map(lambda t: peer_frame(Role.SERVER, Opcode.TEXT, t.encode())),
     st.binary(max_size=40).map(lambda b: peer_frame(Role.SERVER, Opcode.BINARY, b)),
@@ -59,6 +70,13 @@ frames = st.one_of(
             peer_frame(Role.SERVER, Opcode.CONTINUATION, b"b"),
             peer_frame(Role.SERVER, Opcode.TEXT, b"\xff"),
             text("x") * 300,
+            deflated(b"x" * 300),
+            deflated(b"y" * 10) * 150,
+            deflated(bytes(range(256)) * 100, Opcode.BINARY),
+            deflated(bytes(90_000), Opcode.BINARY) * 12,
+            deflated(bytes(100_001), Opcode.BINARY),
+            deflated(b"\xff"),
+            deflated(b"cut off" * 10, tail=9),
             ping(b"p"),
             close(),
             BAD_FRAME,
@@ -82,6 +100,32 @@ X, FRAGMENT = text("x"), peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False)
 def test_both_ways_do_the_same(kind: str, reads: list[tuple[bytes, int]], reply: str) -> None:
     found, expected = (run(play(kind, general, reads, reply)) for general in (False, True))
     assert found == expected
+
+
+@pytest.mark.parametrize("kind", [CallbackWebSocket, GeneralCallbackWebSocket])
+@pytest.mark.parametrize(
+    ("message", "times", "at_once"), [(b"x" * 5, 5000, 64), (bytes(99_000), 200, 12)]
+)
+@virtual_time
+async def test_others_have_their_turn_in_a_flood_of_deflated_messages(
+    kind: type[CallbackWebSocket], message: bytes, times: int, at_once: int
+) -> None:
+    class Counting(Listener):
+        got = 0
+
+        def on_message(self, websocket: CallbackWebSocket, _: Message) -> None:
+            self.got += 1
+
+    listener, transport, loop = Counting(), MemoryTransport(), asyncio.get_running_loop()
+    websocket = kind(connection(), transport, loop, listener, on_error=print)
+    transport.set_protocol(websocket)
+    transport.feed(deflated(message, Opcode.BINARY) * times)
+    before = 0
+    while listener.got < times:
+        assert before < listener.got <= before + at_once
+        before = listener.got
+        await asyncio.sleep(0)
+    websocket.abort()
 
 
 @virtual_time

@@ -16,7 +16,15 @@ from typing import Any
 
 import pytest
 
-from rfc6455 import CallbackWebSocket, Listener, WebSocket
+from rfc6455 import (
+    CallbackWebSocket,
+    Connection,
+    ConnectionClosed,
+    Extension,
+    Listener,
+    Role,
+    WebSocket,
+)
 from rfc6455.asyncio.inbox import PythonInbox
 from rfc6455.frames import Opcode
 from rfc6455.testing import run
@@ -148,11 +156,87 @@ async def test_a_transport_that_is_replaced_within_a_call(kind: type[CallbackWeb
     first.abort()
 
 
+class Meddling(Extension):
+    """Does something before it transforms anything."""
+
+    name = "meddling"
+    rsv = 0x40
+
+    def __init__(self) -> None:
+        self.action: Callable[[], object] = int
+        self.encoded: Any = b"encoded"
+
+    def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+        self.action()
+        return payload
+
+    def encode(self, payload: bytes, *, final: bool) -> Any:
+        self.action()
+        return self.encoded
+
+    def applies_to(self, size: int) -> bool:
+        return size < 10
+
+
+def meddled(kind: type[CallbackWebSocket]) -> tuple[CallbackWebSocket, MemoryTransport, Meddling]:
+    extension = Meddling()
+    core = Connection(Role.SERVER, extensions=[extension])
+    transport = MemoryTransport()
+    loop = asyncio.get_running_loop()
+    websocket = kind(core, transport, loop, Doing(lambda _: None), on_error=print)
+    transport.set_protocol(websocket)
+    return websocket, transport, extension
+
+
+@callback_kinds
+@virtual_time
+async def test_an_extension_that_meddles(kind: type[CallbackWebSocket]) -> None:
+    websocket, transport, extension = meddled(kind)
+    extension.action = websocket.abort
+    websocket.push("a")
+    await settle()
+    assert transport.writes == []
+    with pytest.raises(ConnectionClosed):
+        websocket.push("b")
+
+    websocket, transport, extension = meddled(kind)
+
+    def replace() -> None:
+        websocket._core._decoder.unwrap = None
+        websocket._allow_shortcuts(True, 100, True, 100, 100, 0, None)
+        gc.collect()
+
+    extension.action = replace
+    transport.feed(peer_frame(Role.SERVER, Opcode.TEXT, b"a", rsv=0x40) + text("b") + text("c"))
+    assert websocket.listener.got == ["a", "b", "c"]  # type: ignore[attr-defined]
+    websocket.abort()
+
+
+@callback_kinds
+@virtual_time
+async def test_what_an_extension_makes_is_bytes(kind: type[CallbackWebSocket]) -> None:
+    websocket, transport, extension = meddled(kind)
+    for encoded in (b"x", bytearray(b"y"), memoryview(b"z")):
+        extension.encoded = encoded
+        websocket.push("short")
+        await websocket.send("short")
+    extension.encoded = "no bytes"
+    with pytest.raises(TypeError):
+        websocket.push("short")
+    with pytest.raises(TypeError):
+        await websocket.send("short")
+    websocket.push("it does not apply")
+    frames = [(frame.rsv, frame.payload) for frame in transport.frames]
+    assert frames[:-1] == [(0x40, letter) for letter in (b"x", b"y", b"z") for _ in range(2)]
+    assert frames[-1] == (0, b"it does not apply")
+    websocket.abort()
+
+
 @callback_kinds
 @virtual_time
 async def test_an_object_that_was_never_initialised(kind: type[CallbackWebSocket]) -> None:
     websocket = kind.__new__(kind)
-    websocket._allow_shortcuts(True, 100, True, 100, 100)
+    websocket._allow_shortcuts(True, 100, True, 100, 100, 0, None)
     with pytest.raises(AttributeError):
         websocket.data_received(text("a"))
     with pytest.raises(AttributeError):

@@ -243,11 +243,50 @@ def test_headers_end_at_a_guarded_page(guarded: memoryview, octets: str, masked:
         assert events == ["a"]
 
 
+marked_frames = st.lists(
+    st.builds(
+        frames.encode,
+        st.sampled_from([Opcode.TEXT, Opcode.BINARY, *Opcode]),
+        st.text(max_size=60).map(str.encode) | st.binary(max_size=20) | payloads,
+        rsv=st.sampled_from([0, 0x40, 0x40, 0x40, 0x20]),
+        masking_key=st.just(KEY),
+    ),
+    max_size=80,
+).map(b"".join)
+
+
+@native
+@given(
+    marked_frames,
+    st.sampled_from([0, 0x40, 0x20]),
+    st.sampled_from([0, 1, 125, 1000]),
+    st.sampled_from([0, 1, 10_000]),
+)
+def test_both_take_the_same_run(data: bytes, mark: int, limit: int, factor: int) -> None:
+    from rfc6455._native.codec import take_whole_messages
+
+    def unwrap(payload: bytes, is_text: bool) -> str | bytes | None:
+        if is_text:
+            return None if len(payload) % 10 == 9 else "x" * len(payload) * factor
+        return payload * factor
+
+    def result(take: Callable[..., int]) -> object:
+        events: list[Any] = []
+        return take(data, 0, True, limit, events, mark, unwrap if mark else None), events
+
+    assert result(take_whole_messages) == result(parser.take_whole_messages)
+
+
 @native
 def test_wrong_arguments_are_refused() -> None:
     from rfc6455._native.codec import take_whole_messages
 
+    marked = frames.encode(Opcode.TEXT, b"", rsv=0x40, masking_key=KEY)
     wrong: list[tuple[Any, ...]] = [
+        (marked, 0, True, 10, [], 0x40),
+        (marked, 0, True, 10, [], "", len),
+        (marked, 0, True, 10, [], 0x40, 1),
+        (marked, 0, True, 10, [], 0x40, lambda *_: 1),
         (b"", -1, True, 10, []),
         (b"", 1, True, 10, []),
         (b"", 0, True, 10, ()),

@@ -15,7 +15,7 @@ from rfc6455.errors import (
     ConnectionClosedOK,
     UsageError,
 )
-from rfc6455.events import Closed, Fault, Ping, Pong
+from rfc6455.events import Closed, Event, Fault, Ping, Pong
 from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode
 from rfc6455.limits import Limits
@@ -790,6 +790,51 @@ def test_when_a_shortcut_may_take_messages(role: Role) -> None:
     assert not connection.at_boundary
     connection.receive_data(BAD)
     assert not connection.at_boundary
+
+
+@both_roles
+def test_messages_of_an_extension_that_a_shortcut_takes(role: Role) -> None:
+    plain, one, two = (
+        Connection(role, extensions=extensions, limits=Limits(max_message_size=5))
+        for extensions in ([], [Reverse(3)], [Reverse(3), Reverse(3)])
+    )
+    assert (plain.mark, plain.unwrap) == (two.mark, two.unwrap) == (0, None)
+    assert one.mark == 0x40
+    assert one.unwrap is not None
+    assert one.unwrap(b"abc", True) == "cba"
+    assert one.unwrap(b"\xff\x00", False) == b"\x00\xff"
+    assert one.unwrap(b"\xff", True) is None
+    # What is wrong is told in its place.
+    frames = peer_frame(role, TEXT, b"abc", rsv=0x40) + peer_frame(role, TEXT, b"\xff", rsv=0x40)
+    assert comparable(one.receive_data(frames[-3:])) == [Failure(1007, "8.1")]
+
+
+@both_roles
+def test_run_that_a_shortcut_takes(role: Role) -> None:
+    connection = Connection(role, extensions=[Reverse(3)])
+    good = peer_frame(role, TEXT, b"abc", rsv=0x40) + peer_frame(role, TEXT, b"d")
+    bad = peer_frame(role, TEXT, b"\xff", rsv=0x40)
+    data = good + bad + good
+    events: list[Event] = []
+    assert connection.take_run(good[:3], 0, events) == 0
+    assert connection.take_run(data, 0, events) == len(good)
+    assert connection.take_run(data, len(good), events) == len(good)
+    assert events == ["cba", "d"]
+    assert connection.receive_rest(data[: len(good)], len(good), events, 1.0) is events
+    assert events == ["cba", "d"]
+    assert comparable(connection.receive_data(data[len(good) :])) == [Failure(1007, "8.1")]
+    assert connection.take_run(data, 0, events) == 0
+    assert len(events) == 2
+    within = Connection(role)
+    within.receive_data(good[:1])
+    assert within.take_run(good[1:] + good, 0, events) == 0
+
+
+@both_roles
+def test_message_that_a_shortcut_sends_through_an_extension(role: Role) -> None:
+    connection = Connection(role, extensions=[Reverse(3)])
+    assert connection.wrap(b"ab") is None
+    assert connection.wrap(b"abc") == b"cba"
 
 
 @both_roles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rfc6455.close import Close
 from rfc6455.connection import Role
 from rfc6455.events import Event, Fault, Message, Ping, Pong
+from rfc6455.extensions.base import SHARE
 from rfc6455.frames import Opcode, encode
 from rfc6455.parser import Decoder, take_whole_messages
 from tests.helpers import (
@@ -239,6 +241,65 @@ def test_shortcut_leaves_what_is_rare_or_wrong(masked: bool) -> None:
         events: list[Event] = []
         assert take_whole_messages(good + frame + good, 0, masked, 4, events) == len(good)
         assert events == ["good"]
+
+
+def reversed_but(refused: bytes) -> Callable[[bytes, bool], str | bytes | None]:
+    """An extension's way back: the payload turned round; something is wrong with one of them."""
+
+    def unwrap(payload: bytes, is_text: bool) -> str | bytes | None:
+        if payload == refused:
+            return None
+        return payload[::-1].decode() if is_text else payload[::-1]
+
+    return unwrap
+
+
+def marked(opcode: Opcode, payload: bytes, masked: bool = True, rsv: int = 0x40) -> bytes:
+    return encode(opcode, payload, rsv=rsv, masking_key=KEY if masked else None)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("mark", [0x40, 0x20, 0x10])
+@pytest.mark.parametrize("size", [7, 126, 5000])
+def test_shortcut_takes_messages_that_the_extension_marked(
+    masked: bool, mark: int, size: int
+) -> None:
+    payload = b"a" * (size - 1) + b"b"
+    good = (
+        marked(Opcode.TEXT, payload, masked, mark)
+        + whole(Opcode.TEXT, payload, masked)
+        + marked(Opcode.BINARY, payload, masked, mark)
+    )
+    for rest in (
+        b"",
+        marked(Opcode.TEXT, b"refused", masked, mark),
+        marked(Opcode.TEXT, payload, masked, mark)[:-1],
+        marked(Opcode.TEXT, payload + b"c", masked, mark),
+        marked(Opcode.TEXT, payload, masked, mark ^ 0x30),
+        marked(Opcode.PING, b"", masked, mark),
+    ):
+        events: list[Event] = []
+        unwrap = reversed_but(b"refused")
+        end = take_whole_messages(good + rest, 0, masked, size, events, mark, unwrap)
+        assert end == len(good)
+        assert events == [payload[::-1].decode(), payload.decode(), payload[::-1]]
+
+
+@pytest.mark.parametrize(("size", "most"), [(0, 64), (16 * 1024, 32), (SHARE, 1), (2 * SHARE, 1)])
+def test_shortcut_stops_where_others_are_to_have_their_turn(size: int, most: int) -> None:
+    run = (whole(Opcode.TEXT, b"x", True) + marked(Opcode.BINARY, b"")) * 100
+    events: list[Event] = []
+    end = take_whole_messages(run, 0, True, 10, events, 0x40, lambda *_: bytes(size))
+    assert end == most * len(run) // 100
+    assert events == ["x", bytes(size)] * most
+
+
+def test_shortcut_lets_through_what_an_extension_raises() -> None:
+    def broken(payload: bytes, is_text: bool) -> bytes:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        take_whole_messages(marked(Opcode.BINARY, b""), 0, True, 10, [], 0x40, broken)
 
 
 @pytest.mark.parametrize(
