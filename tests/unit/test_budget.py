@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 from rfc6455.budget import MemoryBudget
 from rfc6455.connection import Connection, Role
 from rfc6455.events import Fault
@@ -88,3 +91,45 @@ def test_frames_to_send(role: Role) -> None:
     assert connection.frames_to_send == 2
     connection.data_to_send()
     assert connection.frames_to_send == 0
+
+
+def test_threads_that_charge_at_once_lose_no_byte() -> None:
+    budget = MemoryBudget(None)
+    start = threading.Barrier(8)
+
+    def charge() -> None:
+        holder = Holder()
+        start.wait()
+        for size in range(2000):
+            budget.charge(holder, size % 7)
+        budget.charge(holder, 5)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=charge) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert budget.used == 40
+
+
+def test_who_gives_way_may_be_charged_meanwhile() -> None:
+    """As in another thread: the budget must not be held while somebody is told to go."""
+
+    class Elsewhere(Holder):
+        def give_way(self) -> None:
+            super().give_way()
+            thread = threading.Thread(target=budget.charge, args=(self, 0))
+            thread.start()
+            thread.join(20)
+            assert not thread.is_alive()
+
+    budget = MemoryBudget(10)
+    holder = Elsewhere()
+    budget.charge(holder, 11)
+    assert holder.gave_way == 1
+    assert budget.used == 0
