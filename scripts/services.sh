@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Python packages: from Debian Chromium with its driver, Node,
-# libwebsockets' test server and two proxies; from npm `ws` and AsyncAPI's schemas. Where that is
+# libwebsockets' test server, proxies, systemd's tools and Prometheus; from npm `ws` and AsyncAPI's schemas. Where that is
 # not possible, says so and lets the tests decide: they skip, or fail when CI=true (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ command -v tinyproxy >/dev/null || missing+=(tinyproxy)
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v haproxy >/dev/null || missing+=(haproxy)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v promtool >/dev/null || missing+=(prometheus)
 compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || missing+=(libfaketime)
 command -v microsocks >/dev/null || missing+=(microsocks)
 

@@ -70,6 +70,10 @@ def _systemd() -> bool:
     return shutil.which("systemd-analyze") is not None
 
 
+def _prometheus() -> bool:
+    return all(map(shutil.which, ("promtool", "prometheus")))
+
+
 def _compiler() -> bool:
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None or sys.platform != "linux":
@@ -88,6 +92,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "proxies": (_proxies, "needs apt-get install tinyproxy microsocks"),
     "reverse_proxies": (_reverse_proxies, "needs apt-get install nginx-light haproxy"),
     "systemd": (_systemd, "needs systemd-analyze: apt-get install systemd"),
+    "prometheus": (_prometheus, "needs apt-get install prometheus"),
     "asyncapi": (_asyncapi, "needs AsyncAPI's schemas: npm i --prefix .node @asyncapi/specs"),
     "compiler": (
         _compiler,

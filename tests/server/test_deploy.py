@@ -69,6 +69,78 @@ def test_alerts_and_scraping_are_well_formed() -> None:
     assert scraping["rule_files"] == ["alerts.yml"]
 
 
+def judge(*command: str) -> None:
+    """Runs a program that judges files, and shows what it has against them."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.prometheus
+def test_prometheus_takes_the_rules_and_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    judge("promtool", "check", "config", str(DEPLOY / "prometheus" / "prometheus.yml"))
+    tests = (ROOT / "tests" / "server" / "alerts.yml").read_text("utf-8")
+    alerts = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
+    # Each of them is tested.
+    assert {rule["alert"] for rule in alerts["groups"][0]["rules"]} == {
+        told["alertname"]
+        for test in yaml.safe_load(tests)["tests"]
+        for told in test["alert_rule_test"]
+    }
+    path = tmp_path / "tests.yml"
+    path.write_text(tests.replace("deploy/prometheus", str(DEPLOY / "prometheus")), "utf-8")
+    judge("promtool", "test", "rules", str(path))
+
+
+@pytest.mark.prometheus
+def test_what_the_dashboard_asks_prometheus_for_can_be_asked(tmp_path: Path) -> None:
+    board = json.loads((DEPLOY / "grafana" / "chat.json").read_text("utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    rules = [
+        # What Grafana puts in the place of its own variables.
+        {"record": f"panel:{number}", "expr": expr.replace("$__rate_interval", "1m")}
+        for number, expr in enumerate(asked)
+    ]
+    path = tmp_path / "board.yml"
+    path.write_text(json.dumps({"groups": [{"name": "board", "rules": rules}]}))
+    judge("promtool", "check", "rules", str(path))
+
+
+@pytest.mark.prometheus
+@pytest.mark.slow
+@async_test
+async def test_prometheus_reads_what_the_chat_measures(tmp_path: Path) -> None:
+    async with App(Config(host="127.0.0.1", port=0)) as app:
+        text = (DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8")
+        for old, new in [
+            ("127.0.0.1:8765", f"127.0.0.1:{app.port}"),
+            ("scrape_interval: 15s", "scrape_interval: 100ms\n    scrape_timeout: 100ms"),
+            ("- alerts.yml", f"- {DEPLOY / 'prometheus' / 'alerts.yml'}"),
+        ]:
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        (tmp_path / "prometheus.yml").write_text(text)
+        port = free_port()
+        async with (
+            process(
+                *("prometheus", f"--config.file={tmp_path}/prometheus.yml"),
+                *(f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{port}"),
+                stderr=asyncio.subprocess.DEVNULL,
+            ),
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+            client(f"127.0.0.1:{app.port}", "Ann"),
+        ):
+            await answers(port)
+            found: list[Any] = []
+            # It reads when its time has come, and tells nobody.
+            while not found:
+                query = {"query": "rfc6455_chat_users == 1"}
+                async with http.get("/api/v1/query", params=query) as response:
+                    if response.status == 200:
+                        found = (await response.json())["data"]["result"]
+                await asyncio.sleep(0.05)
+            assert found[0]["metric"]["job"] == "rfc6455-chat"
+
+
 def test_the_dashboard_is_one() -> None:
     board = json.loads((DEPLOY / "grafana" / "chat.json").read_text("utf-8"))
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) > 10
@@ -135,6 +207,27 @@ async def test_the_socket_that_systemd_hands_over() -> None:
             # The socket listens already, so who comes early is not refused.
             async with client(f"127.0.0.1:{port}", "Ann", "lobby"):
                 pass
+            assert server.stdout is not None
+            line = await server.stdout.readline()
+            assert line.decode() == f"Chat at http://127.0.0.1:{port}\n"
+
+
+@pytest.mark.systemd
+@async_test
+async def test_a_socket_from_systemd_itself() -> None:
+    port = free_port()
+    # It starts the server when the first client comes, who waits meanwhile.
+    async with process(
+        *("systemd-socket-activate", "--listen", f"127.0.0.1:{port}"),
+        # It hands on no environment but this.
+        *(f"--setenv=PYTHONPATH={ROOT}", "--setenv=PATH"),
+        *(sys.executable, "-m", "server", "--systemd"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    ) as server:
+        await answers(port)
+        async with client(f"127.0.0.1:{port}", "Ann", "lobby"):
             assert server.stdout is not None
             line = await server.stdout.readline()
             assert line.decode() == f"Chat at http://127.0.0.1:{port}\n"
