@@ -42,8 +42,9 @@ async function signIn(name) {
   const client = makeClient();
   attach(client);
   say("Joining", "info");
+  let memberships;
   try {
-    await client.connect(name);
+    ({ memberships } = await client.connect(name));
   } catch (error) {
     if (chat.client === client) refuse(error);
     return;
@@ -56,7 +57,14 @@ async function signIn(name) {
   setAvatar($("my-avatar"), client.name);
   tell("sign-in");
   render();
-  await joinRoom(DEFAULT_ROOM);
+  await comeBack(memberships.map(({ room }) => room));
+}
+
+/** Enter the rooms that we are a member of from before; without any, the one that is for everybody. */
+async function comeBack(rooms) {
+  const first = rooms.length === 0 || rooms.includes(DEFAULT_ROOM) ? DEFAULT_ROOM : rooms[0];
+  await joinRoom(first);
+  for (const room of rooms) if (room !== first) await joinRoom(room, { open: false });
 }
 
 function refuse(error) {

@@ -2,8 +2,8 @@
  * The chat's client: one connection that comes back by itself.
  *
  * What must live here: what a program sees, and going on in each log where it was. The connection is
- * in `client/line.js`, and what waits to be confirmed in `client/outbox.js`. What none of them knows:
- * any page. They touch neither the document nor storage and need nothing, so that they run wherever
+ * in `client/line.js`, what waits to be confirmed in `client/outbox.js`, and the commands that are no
+ * more than that in `client/commands.js`. What none of them knows: any page. They touch neither the document nor storage and need nothing, so that they run wherever
  * `WebSocket`, `EventTarget` and `CustomEvent` exist, in browsers and in Node, and in tests with a
  * fake socket, a fake clock and fixed random numbers.
  *
@@ -25,9 +25,10 @@
  * | `expelled`                                   | `{room, error}`: a room could not be re-entered |
  * | `message`, `private`                         | the server's event; `delivery` is set when it  |
  * |                                              | is one of our own                              |
- * | `inbox`                                      | `{messages, again, complete}`: private messages |
- * |                                              | from before the connection, each with its      |
- * |                                              | `delivery` if it is one of our own             |
+ * | `inbox`                                      | `{messages, read, again, complete}`: private   |
+ * |                                              | messages from before the connection, each with |
+ * |                                              | its `delivery` if it is one of our own; `read` |
+ * |                                              | is the offset up to which we have read         |
  * | `edited`, `deleted`                          | the server's event, also for `target`s that    |
  * |                                              | stand in an earlier history                    |
  * | `private_edited`, `private_deleted`          | likewise, of private messages                  |
@@ -35,17 +36,19 @@
  * | `delivery`                                   | a {@link Delivery} whose state has changed     |
  * | `joined`, `left`, `typing`, `read`, `feed`   | the server's event                             |
  * | `room_created`, `room_described`,            | the server's event                             |
- * | `room_removed`, `room_count`, `room_access`  |                                                |
+ * | `room_removed`, `room_count`, `room_access`, |                                                |
+ * | `appointed`                                  |                                                |
  * | `fault`                                      | a {@link ChatError} that answers no command    |
  *
  * @module
  */
 
+import { systemClock } from "./client/backoff.js";
+import { Commands } from "./client/commands.js";
+import { ChatError } from "./client/errors.js";
 import { Line } from "./client/line.js";
 import { Log, Membership } from "./client/log.js";
-import { ChatError } from "./client/errors.js";
 import { Delivery, Outbox, randomKey } from "./client/outbox.js";
-import { systemClock } from "./client/backoff.js";
 
 export { Backoff } from "./client/backoff.js";
 export { ChatError } from "./client/errors.js";
@@ -61,6 +64,8 @@ export { Delivery } from "./client/outbox.js";
  * @property {number} count    how many are
  * @property {string} topic    what the room is about
  * @property {number} read    how far we have read, an offset
+ * @property {"public" | "members" | "read_only"} access    to whom it is open
+ * @property {boolean} moderator    whether we look after it
  * @property {object[]} messages    those of the history that were not seen yet, oldest first
  * @property {boolean} again    true when a lost connection came back
  * @property {boolean} complete    false when messages may be missing before `messages`
@@ -69,20 +74,25 @@ export { Delivery } from "./client/outbox.js";
 /** Events that are handed on as they come. */
 const PASSED_ON = new Set(
   (
-    "joined left typing read feed room_created room_described room_removed room_count room_access"
+    "joined left typing read feed room_created room_described room_removed room_count room_access" +
+    " appointed"
   ).split(" "),
 );
 
 /** What stands in the log of private messages. */
 const PRIVATE = new Set(["private", "private_edited", "private_deleted"]);
 
-export class ChatClient extends EventTarget {
+export class ChatClient extends Commands {
   /** The name that the server knows us by; "" before the first connection. */
   name = "";
   /** Our id; names may change hands, ids do not. */
   user = "";
   /** What makes a guest the same one when coming back; null for others. @type {string | null} */
   secret = null;
+  /** What we may do everywhere: "guest", "user", "moderator" or "admin". */
+  role = "";
+  /** The live feeds that there are. @type {string[]} */
+  feeds = [];
   /** What the server allows, from its `welcome`. @type {Record<string, number>} */
   limits = {};
 
@@ -151,13 +161,15 @@ export class ChatClient extends EventTarget {
    * connection, which the server has not noticed yet) is tried again too; `status.code` tells.
    *
    * @param {string} name
-   * @returns {Promise<{name: string, rooms: {room: string, members: number}[]}>}
+   * @returns {Promise<{name: string, rooms: {room: string, members: number}[],
+   *     memberships: {room: string, epoch: string, head: number, read: number}[]}>} the name as the
+   *     server spells it, all rooms, and those that we are a member of from before
    * @throws {ChatError} when the server refuses the name
    */
   async connect(name) {
     if (this.status.status === "idle") this.name = name;
-    const answer = await this.#line.connect();
-    return { name: answer.name, rooms: answer.rooms };
+    const { name: spelled, rooms, memberships = [] } = await this.#line.connect();
+    return { name: spelled, rooms, memberships };
   }
 
   /** Leave the server for good. Messages that were not confirmed fail. */
@@ -191,7 +203,9 @@ export class ChatClient extends EventTarget {
   #owner() {
     return {
       introduction: () => this.#introduction(),
-      named: ({ name, user, secret }) => Object.assign(this, { name, user, secret }),
+      named: ({ name, user, secret, role, feeds = [], patterns = [] }) => {
+        Object.assign(this, { name, user, secret, role, feeds, patterns: new Set(patterns) });
+      },
       entered: (answer, again) => this.#entered(answer, again),
       received: (event) => this.#receive(event),
       lost: () => {
@@ -218,27 +232,16 @@ export class ChatClient extends EventTarget {
 
   #entered(answer, again) {
     this.#emit("rooms", { rooms: answer.rooms });
-    this.#takeInbox(answer.inbox, again);
+    this.#takeInbox(answer.inbox, answer.inbox_read, again);
     this.#takeNotices(answer.notifications);
     this.#outbox.transmitToPeople();
     for (const room of this.rooms) this.#reenter(room);
   }
 
-  // -- Commands -------------------------------------------------------------------------------
+  // -- Commands: those that only ask are in `client/commands.js` --------------------------------
 
-  /**
-   * Ask for the list of all rooms.
-   * @returns {Promise<{room: string, members: number}[]>}
-   */
-  async listRooms() {
-    const { rooms } = await this.#line.request("list_rooms");
-    this.#emit("rooms", { rooms });
-    return rooms;
-  }
-
-  /** Create a room; it lives while somebody is in it, so join it next. @param {string} room */
-  async createRoom(room) {
-    await this.#line.request("create_room", { room });
+  request(type, fields = {}) {
+    return this.#line.request(type, fields);
   }
 
   /**
@@ -257,26 +260,6 @@ export class ChatClient extends EventTarget {
     this.#forget(room, new ChatError("not_in_room", "You left the room."));
   }
 
-  /**
-   * @param {string} room
-   * @param {string} [after]    the `after` of the page before
-   * @returns {Promise<{members: {user: string, name: string, online: boolean,
-   *     last_seen: string | null}[], after: string | null, online: number, count: number}>}
-   */
-  members(room, after = "") {
-    return this.#line.request("members", { room, after });
-  }
-
-  /**
-   * Read what was said before an offset, or last.
-   * @param {string} room
-   * @param {number | null} [before]
-   * @returns {Promise<{history: object[], more: boolean}>}
-   */
-  history(room, before = null) {
-    return this.#line.request("history", { room, before });
-  }
-
   /** Change one of our messages. @param {string} room @param {number} offset @param {string} text */
   async edit(room, offset, text) {
     await this.#line.request("edit", { room, offset, text, key: this.#newKey() });
@@ -285,35 +268,6 @@ export class ChatClient extends EventTarget {
   /** Take one of our messages back. @param {string} room @param {number} offset */
   async delete(room, offset) {
     await this.#line.request("delete", { room, offset, key: this.#newKey() });
-  }
-
-  /** Tell how far we have read. @param {string | null} room    null: the private messages */
-  async markRead(room, offset) {
-    await this.#line.request("mark_read", { room, offset });
-  }
-
-  /** Hear the notifications of topics, until `unsubscribe`. @param {string} pattern */
-  async subscribe(pattern) {
-    await this.#line.request("subscribe", { pattern });
-  }
-
-  /** @param {string} pattern */
-  async unsubscribe(pattern) {
-    await this.#line.request("unsubscribe", { pattern });
-  }
-
-  /**
-   * Hear a live feed, on this connection.
-   * @param {string} feed
-   * @returns {Promise<{interval: number, values: Record<string, any>}>}
-   */
-  watch(feed) {
-    return this.#line.request("watch", { feed });
-  }
-
-  /** @param {string} feed */
-  async unwatch(feed) {
-    await this.#line.request("unwatch", { feed });
   }
 
   /**
@@ -366,10 +320,11 @@ export class ChatClient extends EventTarget {
     } while (answer.more);
     this.#memberships.set(room, known);
     known.entered = true;
-    const { members, count, topic, read } = answer;
+    const { members, count, topic, read, access, moderator } = answer;
     const messages = this.#recognizeAll(history.filter(({ type }) => type === "message"));
     const complete = first ? !history.length || history[0].offset === 1 : recovered;
-    const detail = { room, members, count, topic, read, messages, again, complete };
+    const about = { room, members, count, topic, read, access, moderator };
+    const detail = { ...about, messages, again, complete };
     this.#emit("entered", detail);
     for (const event of history) if (event.type !== "message") this.#emit(event.type, event);
     this.#outbox.transmitNext("room", room);
@@ -415,7 +370,7 @@ export class ChatClient extends EventTarget {
 
   // -- Private messages and notifications -------------------------------------------------------
 
-  async #takeInbox(log, again) {
+  async #takeInbox(log, read, again) {
     const first = this.#inbox.position === null;
     const history = [...log.history];
     let recovered = log.recovered;
@@ -428,7 +383,7 @@ export class ChatClient extends EventTarget {
     }
     const messages = this.#recognizeAll(history.filter(({ type }) => type === "private"));
     if (messages.length > 0 || !(first || recovered)) {
-      this.#emit("inbox", { messages, again, complete: first || recovered });
+      this.#emit("inbox", { messages, read, again, complete: first || recovered });
     }
     for (const event of history) if (event.type !== "private") this.#emit(event.type, event);
   }

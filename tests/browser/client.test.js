@@ -205,8 +205,16 @@ test("connect says hello and gives the name as the server spells it", async () =
   assert.equal(harness.socket.url, "ws://chat.example/ws");
   await harness.open();
   assert.equal(harness.sent("hello")[0].name, "Zoe\u0308");
-  await harness.welcome({ name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
-  assert.deepEqual(await connected, { name: "Zo\u00eb", rooms: [{ room: "lobby", members: 1 }] });
+  const known = {
+    name: "Zo\u00eb",
+    rooms: [{ room: "lobby", members: 1 }],
+    memberships: [{ room: "lobby", epoch: "e", head: 3, read: 2 }],
+  };
+  await harness.welcome({ ...known, role: "user", feeds: ["ticker"], patterns: ["a.#"] });
+  assert.deepEqual(await connected, known);
+  assert.equal(harness.client.role, "user");
+  assert.deepEqual(harness.client.feeds, ["ticker"]);
+  assert.deepEqual([...harness.client.patterns], ["a.#"]);
   assert.equal(harness.client.name, "Zo\u00eb");
   assert.ok(harness.client.online);
 });

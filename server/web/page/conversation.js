@@ -19,10 +19,18 @@ export class Conversation {
   constructor(kind, name) {
     this.kind = kind;
     this.name = name;
+    /** The names of those who are here. @type {Set<string>} */
     this.members = new Set();
     /** Who types, with the timer that ends it. @type {Map<string, number>} */
     this.typists = new Map();
-    this.unread = 0;
+    /** Offsets of what others said and we have not seen. @type {Set<number>} */
+    this.unread = new Set();
+    /** How far the server knows that we have read; null while we do not know that. */
+    this.read = null;
+    /** The offset of the latest that somebody else said. */
+    this.latest = 0;
+    /** How far the others have read, by name. @type {Map<string, number>} */
+    this.seen = new Map();
     this.draft = "";
     this.scrollTop = 0;
     /** Whether the newest message stays in view. */
@@ -63,7 +71,7 @@ export class Conversation {
 
   /** Whether somebody sees what comes. */
   get isWatched() {
-    return this.isActive && document.visibilityState === "visible";
+    return this.isActive && this.pinned && document.visibilityState === "visible";
   }
 }
 
@@ -97,14 +105,13 @@ export function activate(next, { focus = true } = {}) {
     before.list.hidden = true;
   }
   chat.active = next;
-  if (next) {
-    next.list.hidden = false;
-    next.unread = 0;
+  if (next) next.list.hidden = false;
+  if (before !== next) {
+    if (next) $("scroller").scrollTop = next.pinned ? $("scroller").scrollHeight : next.scrollTop;
+    tell("enter", next);
   }
-  if (before !== next) tell("enter", next);
   tell("activate", next);
   renderNow();
-  if (next) $("scroller").scrollTop = next.pinned ? $("scroller").scrollHeight : next.scrollTop;
   if (focus) focusConversation();
 }
 

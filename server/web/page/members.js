@@ -4,10 +4,11 @@
  * @module
  */
 
-import { chat, me, onRender } from "./chat.js";
-import { openPerson } from "./conversation.js";
+import { chat, me, onClient, onRender, render } from "./chat.js";
+import { findRoom, openPerson } from "./conversation.js";
 import { $, element, reconcile } from "./dom.js";
 import { entry, personMark } from "./entries.js";
+import { learnSeen } from "./reading.js";
 import { collator } from "./words.js";
 
 function createItem(name) {
@@ -19,6 +20,22 @@ function createItem(name) {
   }
   return item;
 }
+
+async function load(room) {
+  const { client } = chat;
+  let page;
+  try {
+    page = await client.members(room);
+  } catch {
+    return;
+  }
+  const target = findRoom(room);
+  if (chat.client !== client || !target) return;
+  for (const { name, read } of page.members) learnSeen(target, name, read);
+  render();
+}
+
+onClient({ entered: ({ room }) => load(room) });
 
 onRender(() => {
   const names = [...(chat.active?.members ?? [])].sort(collator.compare);

@@ -1,7 +1,8 @@
 /**
  * Messages that come: what was said, and what became of it later.
  *
- * What must live here: where a message goes, and what is counted as unread. What this file does not
+ * What must live here: where a message goes, and what is said about it to those who
+ * cannot see. What this file does not
  * know: what we write ourselves, until it comes back.
  *
  * @module
@@ -11,6 +12,7 @@ import { chat, me, onClient, render, tell } from "./chat.js";
 import { conversation, findRoom, forget, partner } from "./conversation.js";
 import { announce, toast } from "./dom.js";
 import { addNote, changeText, dividerItem, insert, loggedItem, regroup } from "./items.js";
+import { beginReading, learnRead, noteNews } from "./reading.js";
 import { offerNewest } from "./scrolling.js";
 import { endTyping } from "./typing.js";
 import { dayName, explain } from "./words.js";
@@ -28,7 +30,7 @@ function addMessage(target, message, { live }) {
     target.day = day;
     insert(target, dividerItem(dayName(at)));
   }
-  if (live && from !== me() && !target.isWatched) countUnread(target);
+  if (from !== me()) noteNews(target, message);
   const item = loggedItem(target, message);
   insert(target, item);
   regroup(item);
@@ -36,15 +38,6 @@ function addMessage(target, message, { live }) {
   if (live && from !== me()) {
     announce(target.isActive ? `${from}: ${text}` : `New message in ${target.title}`);
   }
-}
-
-function countUnread(target) {
-  if (target.unread === 0) {
-    target.unreadDivider?.remove();
-    target.unreadDivider = dividerItem("New messages", "unread");
-    insert(target, target.unreadDivider);
-  }
-  target.unread += 1;
 }
 
 function received(target, event) {
@@ -69,8 +62,10 @@ function deleted(target, { from, target: offset }) {
 }
 
 onClient({
-  entered({ room, members, messages, again, complete }) {
+  entered(event) {
+    const { room, members, messages, again, complete } = event;
     const target = conversation("room", room);
+    beginReading(target, event);
     if (again && !complete && !target.empty) {
       insert(target, dividerItem("Messages may be missing here"));
     }
@@ -96,9 +91,10 @@ onClient({
     received(partner(event), event);
   },
 
-  inbox({ messages, again, complete }) {
+  inbox({ messages, read, again, complete }) {
     for (const message of messages) {
       const target = partner(message);
+      learnRead(target, read);
       if (!complete && !target.empty) insert(target, dividerItem("Messages may be missing here"));
       complete = true;
       addMessage(target, message, { live: again });
@@ -146,7 +142,5 @@ onClient({
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   chat.client?.check();
-  if (!chat.active) return;
-  chat.active.unread = 0;
   render();
 });

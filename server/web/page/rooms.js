@@ -17,8 +17,8 @@ import { $, reconcile, toast } from "./dom.js";
 import { entry, personMark, roomMark, updateEntry } from "./entries.js";
 import { collator, explain, plural } from "./words.js";
 
-/** Join a room and open it. @param {string} room */
-export async function joinRoom(room) {
+/** Join a room, and open it. @param {string} room */
+export async function joinRoom(room, { open = true } = {}) {
   const { client } = chat;
   try {
     await client.join(room);
@@ -27,7 +27,7 @@ export async function joinRoom(room) {
     return;
   }
   const joined = findRoom(room);
-  if (joined) activate(joined);
+  if (joined && open) activate(joined);
 }
 
 async function leaveActive() {
@@ -85,10 +85,11 @@ function renderJoined() {
     conversationsOf("room").map(({ name }) => name),
     (room) => entry(roomMark, () => activate(findRoom(room))),
     (item, room) => {
-      const { unread, members, isActive } = findRoom(room);
+      const { members, isActive, unread } = findRoom(room);
       const count = chat.directory.get(room) ?? members.size;
       const label = `${room}, ${plural(count, "member", "members")}`;
-      updateEntry(item, { name: room, label, note: String(count), unread, current: isActive });
+      const counts = { note: String(count), unread: unread.size };
+      updateEntry(item, { name: room, label, ...counts, current: isActive });
     },
   );
 }
@@ -118,13 +119,13 @@ function renderPeople() {
     (name) => entry(personMark(name), () => openPerson(name)),
     (item, name) => {
       const { unread, isActive } = conversation("person", name);
-      updateEntry(item, { name, label: name, note: "", unread, current: isActive });
+      updateEntry(item, { name, label: name, note: "", unread: unread.size, current: isActive });
     },
   );
 }
 
 function renderTotal() {
-  const total = [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread, 0);
+  const total = [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread.size, 0);
   $("menu-badge").hidden = total === 0;
   $("open-sidebar").setAttribute(
     "aria-label",

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { chat, on, onRender } from "./chat.js";
+import { chat, on, onRender, render, renderNow } from "./chat.js";
 import { focusConversation } from "./conversation.js";
 import { $ } from "./dom.js";
 import { dividerItem, loggedItem, regroup, written } from "./items.js";
@@ -21,11 +21,17 @@ export function keepInView() {
   if (chat.active?.pinned) scroller.scrollTop = scroller.scrollHeight;
 }
 
-function onScroll() {
+export function isAtEnd() {
   const { scrollHeight, scrollTop, clientHeight } = $("scroller");
+  return scrollHeight - scrollTop - clientHeight < NEAR_END;
+}
+
+function onScroll() {
+  const { scrollTop } = $("scroller");
   if (!chat.active) return;
-  chat.active.pinned = scrollHeight - scrollTop - clientHeight < NEAR_END;
-  if (chat.active.pinned) $("to-newest").hidden = true;
+  const wasPinned = chat.active.pinned;
+  chat.active.pinned = isAtEnd();
+  if (chat.active.pinned && !wasPinned) render();
   const { kind, first, fetching } = chat.active;
   if (scrollTop < NEAR_BEGINNING && kind === "room" && first > 1 && !fetching) {
     fetchEarlier(chat.active);
@@ -91,6 +97,6 @@ $("scroller").addEventListener("scroll", onScroll, { passive: true });
 new ResizeObserver(keepInView).observe($("scroller"));
 $("to-newest").addEventListener("click", () => {
   if (chat.active) chat.active.pinned = true;
-  keepInView();
+  renderNow();
   focusConversation();
 });
