@@ -15,7 +15,7 @@ import h11
 
 from .errors import HandshakeError, UsageError
 from .headers import Headers
-from .http import HeadReader, Response, exceeds, max_incomplete_size, read_fields
+from .http import HeadReader, Response, exceeds, max_incomplete_size
 from .limits import Limits
 
 __all__ = ["Exchange"]
@@ -122,7 +122,7 @@ class Exchange:
         self.http_version = line["version"].decode()
         hundreds, tens, ones = line["status"]
         status = 100 * hundreds + 10 * tens + ones - 111 * ord("0")
-        return Response(status, read_fields(head, line_end + 2))
+        return Response(status, self._head.fields(head))
 
     def _begin_body(self, head: bytes) -> h11.Connection:
         http = h11.Connection(

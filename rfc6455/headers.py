@@ -35,6 +35,12 @@ TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 FIELD_VALUE: Final = re.compile(
     rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?"
 )
+FIELD: Final = re.compile(
+    rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+"
+    rb"((?:[\x21-\x7e\x80-\xff]++(?:[ \t]++(?=[\x21-\x7e\x80-\xff]))?+)*+)[ \t]*+\r$",
+    re.MULTILINE,
+)
+"""A line (RFC 9112 §5): the name of a field, and its value without the white space around it."""
 TOKEN_LIST: Final = re.compile(
     rb"[ \t]*+(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++[ \t]*+(?:,[ \t]*+(?=[^ \t,])|\Z))++"
 )
@@ -54,18 +60,6 @@ CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?"
 )
-# What nearly every request says. A server keeps the request of each connection: these once.
-COMMON: Final = {
-    octets: octets
-    for octets in (
-        *(b"Host", b"Upgrade", b"Connection", b"Origin", b"User-Agent", b"Cookie"),
-        *(b"Accept-Encoding", b"Accept-Language", b"Cache-Control", b"Pragma", b"Authorization"),
-        *(b"Sec-WebSocket-Key", b"Sec-WebSocket-Version", b"Sec-WebSocket-Extensions"),
-        *(b"Sec-WebSocket-Protocol", b"X-Forwarded-For", b"X-Forwarded-Proto"),
-        *(b"websocket", b"13", b"gzip, deflate, br, zstd", b"no-cache"),
-        b"permessage-deflate; client_max_window_bits",
-    )
-}
 
 
 class Headers:
@@ -79,21 +73,30 @@ class Headers:
             Latin-1. Nothing of that kind ever reaches the wire.
     """
 
-    __slots__ = ("_fields", "_values")
+    __slots__ = ("_fields", "_lines", "_values")
 
     def __init__(self, fields: HeadersLike = ()) -> None:
-        self._fields: list[tuple[bytes, bytes]] = []
+        # As they came, or empty: a server keeps the request of each connection, and few ask for it.
+        self._lines = b""
+        self._fields: list[tuple[bytes, bytes]] | None = []
         # By names in lower case; made when somebody asks.
         self._values: dict[bytes, list[bytes]] | None = None
         for name, value in fields.items() if isinstance(fields, Mapping) else fields:
             self.add(name, value)
 
     @classmethod
-    def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
-        """Wraps fields that an HTTP parser has checked."""
-        headers = cls()
-        known = COMMON.get
-        headers._fields = [(known(name, name), known(value, value)) for name, value in fields]
+    def from_wire(cls, lines: bytes) -> Headers:
+        """Reads the lines of fields, each with its CRLF.
+
+        Raises:
+            ValueError: a line is no field.
+        """
+        headers = cls.__new__(cls)
+        headers._lines = lines
+        headers._fields = FIELD.findall(lines)
+        headers._values = None
+        if len(headers._fields) != lines.count(b"\n"):
+            raise ValueError("malformed header field")
         return headers
 
     def add(self, name: str, value: str) -> None:
@@ -106,7 +109,8 @@ class Headers:
             raise UsageError(f"not a header name: {name!r}")
         if not FIELD_VALUE.fullmatch(field[1]):
             raise UsageError(f"not a value for header {name}: {value!r}")
-        self._fields.append(field)
+        self._all().append(field)
+        self._lines = b""
         self._values = None
 
     def raw(self, name: str) -> list[bytes]:
@@ -118,7 +122,7 @@ class Headers:
         values = self._values
         if values is None:
             values = self._values = {}
-            for field, value in self._fields:
+            for field, value in self._all():
                 field = field.lower()
                 if field in values:
                     values[field].append(value)
@@ -129,6 +133,13 @@ class Headers:
     def compact(self) -> None:
         """Frees the memory that lookups have taken to be fast; the next one takes it again."""
         self._values = None
+        if self._lines:
+            self._fields = None
+
+    def _all(self) -> list[tuple[bytes, bytes]]:
+        if self._fields is None:
+            self._fields = FIELD.findall(self._lines)
+        return self._fields
 
     def get_all(self, name: str) -> list[str]:
         """Returns the values of a field, line by line."""
@@ -152,10 +163,10 @@ class Headers:
         return iter(self.items())
 
     def __len__(self) -> int:
-        return len(self._fields)
+        return len(self._all())
 
     def __eq__(self, other: object) -> bool:
-        return self._fields == other._fields if isinstance(other, Headers) else NotImplemented
+        return self._all() == other._all() if isinstance(other, Headers) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -164,11 +175,11 @@ class Headers:
 
     def to_wire(self) -> bytes:
         """Returns the lines of all fields, in order."""
-        return b"".join([b"%b: %b\r\n" % field for field in self._fields])
+        return b"".join([b"%b: %b\r\n" % field for field in self._all()])
 
     def items(self) -> list[tuple[str, str]]:
         """Returns all fields in order."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._fields]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._all()]
 
 
 def is_token(text: str) -> bool:

@@ -73,8 +73,8 @@ def check(data: bytes) -> None:
     start = STARTS[data[0] % len(STARTS)] if data else STARTS[0]
     destination = Destination(start, Headers([*SECRETS, *OTHERS]), max_redirects=2)
     # What the reader of heads would not let through is not a value.
-    location = bytes(octet for octet in data[1:] if octet >= 0x20 or octet == 0x09)
-    answer = Response(302, Headers.from_wire([(b"Location", location)]))
+    location = bytes(o for o in data[1:] if (o >= 0x20 and o != 0x7F) or o == 0x09)
+    answer = Response(302, Headers.from_wire(b"Location: %b\r\n" % location))
     hops = 0
     while True:
         following, error = outcome(destination.follow, answer, documented=HandshakeError)

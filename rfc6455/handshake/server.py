@@ -33,7 +33,6 @@ from ..http import (
     Response,
     exceeds,
     max_incomplete_size,
-    read_fields,
 )
 from ..limits import Limits
 from ..state import CONNECTING, State, Trigger, transition
@@ -152,10 +151,11 @@ class ServerHandshake:
             raise HandshakeError(
                 "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             )
-        headers = read_fields(head, line_end + 2)
+        headers = self._head.fields(head)
         request = _make_request(line, headers)
-        if any(value.lower() != b"100-continue" for value in headers.lines(b"expect")):
-            raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
+        for expectation in headers.lines(b"expect"):
+            if expectation.lower() != b"100-continue":
+                raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
         # RFC 9112 §6.3: a request has a body if one of these is there.
         if headers.lines(b"content-length") or headers.lines(b"transfer-encoding"):
             _check_framing(head, headers)

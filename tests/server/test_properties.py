@@ -99,9 +99,8 @@ field_values = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"])
     st.text(st.characters(codec="ascii", exclude_categories=["Cc"])),
 )
 def test_a_request_says_who_it_is_or_is_refused(fields: list[tuple[str, str]], query: str) -> None:
-    headers = Headers.from_wire(
-        [(name.encode(), value.encode("latin-1")) for name, value in fields]
-    )
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    headers = Headers.from_wire(lines.encode("latin-1"))
     request = Request("GET", f"/ws?{query}", "/ws", query, headers)
     found = outcome(lambda: AUTHORITY.from_request(request), TokenError)
     assert found is None or (isinstance(found, TokenError) and found.reason.isidentifier())

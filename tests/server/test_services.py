@@ -167,15 +167,12 @@ async def test_a_body_is_bounded() -> None:
         assert status == 413
 
 
-@pytest.mark.parametrize("key", ["a b", "x" * 129, "\x7f"])
+@pytest.mark.parametrize("key", ["a b", "x" * 129, "\xff"])
 @async_test
 async def test_a_key_is_visible_and_short(key: str) -> None:
     pages = Pages()
     Services(Chat(EmbeddedEngine(None)), {}, TOKEN).add_to(pages)
-    fields = [("Authorization", f"Bearer {TOKEN}")]
-    headers = Headers.from_wire(
-        [*((n.encode(), v.encode()) for n, v in fields), (b"Idempotency-Key", key.encode())]
-    )
+    headers = Headers([("Authorization", f"Bearer {TOKEN}"), ("Idempotency-Key", key)])
     request = Request("POST", "/api/messages", "/api/messages", "", headers)
     response = await pages.respond(request)
     assert json.loads(response.body)["error"] == "bad_key"
