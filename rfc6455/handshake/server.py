@@ -48,7 +48,6 @@ REQUEST_LINE: Final = re.compile(
 ABSOLUTE_FORM: Final = re.compile(
     rb"https?://(?P<host>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?", re.I
 )
-ORIGIN_FORM: Final = re.compile(rb"/[^#]*")
 CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r]*)", re.I)
 SWITCHING: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -92,6 +91,19 @@ class ServerHandshake:
         limits: see `Limits`.
         server_header: value of the Server field in every answer; empty for none.
     """
+
+    __slots__ = (
+        "_body",
+        "_head",
+        "_http",
+        "_is_head",
+        "_limits",
+        "_request",
+        "_server_header",
+        "_state",
+        "_to_send",
+        "trailing_data",
+    )
 
     def __init__(self, limits: Limits, *, server_header: str = "") -> None:
         self._limits = limits
@@ -138,7 +150,8 @@ class ServerHandshake:
             data = head[1]
         if self._http is not None and self._http.their_state is h11.SEND_BODY:
             return self._read_body(self._http, data)
-        self.trailing_data += data
+        if data:
+            self.trailing_data += data
         return request
 
     def _read_head(self, head: bytes) -> Request:
@@ -146,13 +159,14 @@ class ServerHandshake:
         line = REQUEST_LINE.fullmatch(head, 0, line_end)
         if line is None:
             raise HandshakeError("malformed request line", HTTPStatus.BAD_REQUEST)
-        self._is_head = line["method"] == b"HEAD"
-        if line["version"] not in (b"1.1", b"1.0"):
+        method, target, version = line.groups()
+        self._is_head = method == b"HEAD"
+        if version != b"1.1" and version != b"1.0":
             raise HandshakeError(
                 "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             )
         headers = self._head.fields(head)
-        request = _make_request(line, headers)
+        request = _make_request(method, target, version.decode(), headers)
         for expectation in headers.lines(b"expect"):
             if expectation.lower() != b"100-continue":
                 raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
@@ -235,21 +249,19 @@ class ServerHandshake:
             for name in RESERVED:
                 if name in more:
                     raise UsageError(f"{name} is ours to set")
-        fields = b""
+        answer = SWITCHING + accept_key(offer.key).encode() + b"\r\n"
         if subprotocol is not None:
             # §4.2.2 step 4: "The value chosen MUST be derived from the client's handshake".
             if subprotocol not in offer.subprotocols:
                 raise UsageError(f"the client did not offer subprotocol {subprotocol!r}")
-            fields = Headers([("Sec-WebSocket-Protocol", subprotocol)]).to_wire()
-        answers, in_use = _negotiate(offer, extensions)
-        if answers:
-            fields += Headers([("Sec-WebSocket-Extensions", build_extensions(answers))]).to_wire()
-        answer = b"%b%b\r\n%b%b\r\n" % (
-            SWITCHING,
-            accept_key(offer.key).encode(),
-            fields,
-            self._common(more),
-        )
+            answer += Headers([("Sec-WebSocket-Protocol", subprotocol)]).to_wire()
+        in_use: list[Extension] = []
+        if offer.extensions and extensions:
+            answers, in_use = _negotiate(offer, extensions)
+            if answers:
+                value = build_extensions(answers)
+                answer += Headers([("Sec-WebSocket-Extensions", value)]).to_wire()
+        answer += self._common(more) + b"\r\n"
         self._state = transition(self._state, Trigger.ACCEPT)
         request.headers.compact()
         return answer, in_use
@@ -337,28 +349,26 @@ def _check_framing(head: bytes, headers: Headers) -> None:
         raise HandshakeError("repeated Content-Length", HTTPStatus.BAD_REQUEST)
 
 
-def _make_request(line: re.Match[bytes], headers: Headers) -> Request:
-    version = line["version"].decode()
-    target = line["target"]
+def _make_request(method: bytes, target: bytes, version: str, headers: Headers) -> Request:
     hosts = headers.lines(b"host")
     # RFC 9112 §3.2: 400 for "any HTTP/1.1 request message that lacks a Host header field", or has
     # more than one, or an invalid one.
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         raise HandshakeError(f"{'repeated' if hosts else 'missing'} Host", HTTPStatus.BAD_REQUEST)
     # §4.2.1: a Request-URI "that is either a relative or an absolute HTTP/HTTPS URI".
-    if ORIGIN_FORM.fullmatch(target):
+    if target.startswith(b"/") and b"#" not in target:
         path, _, query = target.partition(b"?")
     elif absolute := ABSOLUTE_FORM.fullmatch(target):
         hosts = [absolute["host"]]
         path, query = absolute["path"] or b"/", (absolute["query"] or b"?")[1:]
-    elif target == b"*" and line["method"] == b"OPTIONS":
+    elif target == b"*" and method == b"OPTIONS":
         path, query = target, b""
     else:
         raise HandshakeError("malformed request target", HTTPStatus.BAD_REQUEST)
-    if not all(map(is_host, hosts)):
+    if hosts and not is_host(hosts[0]):
         raise HandshakeError("malformed Host", HTTPStatus.BAD_REQUEST)
     return Request(
-        line["method"].decode(),
+        method.decode(),
         target.decode(),
         path.decode(),
         query.decode(),
@@ -374,7 +384,7 @@ def validate(request: Request) -> Offer:
         HandshakeError: it does not open a WebSocket: 405 for another method than GET, 505 for
             HTTP/1.0, 426 for no upgrade and for another version, else 400.
     """
-    headers = request.headers
+    lines = request.headers.lines
     # 1. "An HTTP/1.1 or higher GET request"
     if request.http_version == "1.0":
         raise HandshakeError("WebSocket needs HTTP/1.1", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
@@ -391,21 +401,22 @@ def validate(request: Request) -> Offer:
             HTTPStatus.UPGRADE_REQUIRED,
             [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
         )
-    _only_one(headers, "Upgrade")
+    _only_one(lines(b"upgrade"), "Upgrade")
     # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
     #    case-insensitive value."
-    if headers.lines(b"connection") != [b"Upgrade"] and "upgrade" not in [
-        token.lower() for token in _tokens(headers, "Connection")
+    connection = lines(b"connection")
+    if connection != [b"Upgrade"] and "upgrade" not in [
+        token.lower() for token in _tokens(connection, "Connection")
     ]:
         raise HandshakeError("Connection does not say Upgrade", HTTPStatus.BAD_REQUEST)
     # 5. "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
     #    bytes in length." Its last character may be any: the RFC's own example is not canonical.
-    key = _only_one(headers, "Sec-WebSocket-Key")
+    key = _only_one(lines(b"sec-websocket-key"), "Sec-WebSocket-Key")
     if not KEY.fullmatch(key):
         raise HandshakeError("Sec-WebSocket-Key is not 16 bytes in base64", HTTPStatus.BAD_REQUEST)
     # 6. "A |Sec-WebSocket-Version| header field, with a value of 13." §4.4: otherwise the answer
     #    lists the versions that we speak.
-    if _only_one(headers, "Sec-WebSocket-Version") != VERSION.encode():
+    if _only_one(lines(b"sec-websocket-version"), "Sec-WebSocket-Version") != VERSION.encode():
         raise HandshakeError(
             "only WebSocket version 13 is spoken here",
             HTTPStatus.UPGRADE_REQUIRED,
@@ -416,10 +427,14 @@ def validate(request: Request) -> Offer:
             ],
         )
     # 7. "Optionally, an |Origin| header field": the application judges it.
-    if len(headers.lines(b"origin")) > 1:
+    if len(lines(b"origin")) > 1:
         raise HandshakeError("repeated Origin", HTTPStatus.BAD_REQUEST)
     # 8. and 9. "Optionally", subprotocols and extensions: but well-formed.
-    return Offer(key, offered_subprotocols(request), _offered_extensions(request))
+    return Offer(
+        key,
+        offered_subprotocols(request),
+        _extensions(lines(b"sec-websocket-extensions")),
+    )
 
 
 def offered_subprotocols(request: Request) -> list[str]:
@@ -428,15 +443,16 @@ def offered_subprotocols(request: Request) -> list[str]:
     Raises:
         HandshakeError: 400; the list is malformed, or names one twice.
     """
-    subprotocols = _tokens(request.headers, "Sec-WebSocket-Protocol", allow_empty=False)
+    lines = request.headers.lines(b"sec-websocket-protocol")
+    subprotocols = _tokens(lines, "Sec-WebSocket-Protocol", allow_empty=False)
     if len(set(subprotocols)) < len(subprotocols):
         raise HandshakeError("a subprotocol is offered twice", HTTPStatus.BAD_REQUEST)
     return subprotocols
 
 
-def _offered_extensions(request: Request) -> list[tuple[str, list[tuple[str, str | None]]]]:
+def _extensions(lines: list[bytes]) -> list[tuple[str, list[tuple[str, str | None]]]]:
     try:
-        return parse_extensions(request.headers.raw("Sec-WebSocket-Extensions"))
+        return parse_extensions(lines)
     except ValueError as error:
         raise HandshakeError(
             f"malformed Sec-WebSocket-Extensions: {error}", HTTPStatus.BAD_REQUEST
@@ -463,17 +479,14 @@ def _negotiate(
     return answers, in_use
 
 
-def _tokens(headers: Headers, name: str, *, allow_empty: bool = True) -> list[str]:
+def _tokens(lines: list[bytes], name: str, *, allow_empty: bool = True) -> list[str]:
     try:
-        return parse_tokens(headers.raw(name), allow_empty=allow_empty)
+        return parse_tokens(lines, allow_empty=allow_empty)
     except ValueError as error:
         raise HandshakeError(f"malformed {name}: {error}", HTTPStatus.BAD_REQUEST) from error
 
 
-def _only_one(headers: Headers, name: str) -> bytes:
-    values = headers.raw(name)
-    if len(values) != 1:
-        raise HandshakeError(
-            f"{'repeated' if values else 'missing'} {name}", HTTPStatus.BAD_REQUEST
-        )
-    return values[0]
+def _only_one(lines: list[bytes], name: str) -> bytes:
+    if len(lines) != 1:
+        raise HandshakeError(f"{'repeated' if lines else 'missing'} {name}", HTTPStatus.BAD_REQUEST)
+    return lines[0]
