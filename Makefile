@@ -37,8 +37,8 @@ imports: .venv/.installed-dev ## Check that dependencies point one way.
 types: .venv/.installed-dev ## Check the types (mypy, strict).
 	@$(BIN)/mypy
 
-coverage: .venv/.installed-dev ## Demand that unit and conformance tests run every branch of the core.
-	@RFC6455_PURE=1 $(BIN)/coverage run -m pytest -q tests/unit tests/conformance && $(BIN)/coverage report
+coverage: .venv/.installed-dev ## Demand that every branch of the core is run by the tests of its module.
+	@RFC6455_PURE=1 $(BIN)/python scripts/coverage_by_module.py && $(BIN)/coverage report
 
 conformance: .venv/.installed-dev ## Check that each clause of the RFCs that binds us has its test.
 	@$(BIN)/python scripts/conformance.py --check

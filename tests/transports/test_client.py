@@ -45,6 +45,7 @@ def answering(answer: bytes) -> Any:
 # It works
 
 
+@pytest.mark.clause("W019", party="client")
 @on_each_loop
 async def test_the_request_has_what_was_asked_for() -> None:
     async def handler(websocket: WebSocket) -> None:

@@ -108,6 +108,7 @@ def test_an_observer_that_overrides_nothing_sees_in_silence() -> None:
 # The log of frames
 
 
+@pytest.mark.clause("W194", party="server")
 @virtual_time
 async def test_frames_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "test")

@@ -280,6 +280,7 @@ async def test_the_servers_preference_chooses_the_subprotocol() -> None:
     assert chosen == ["b", "c", None, None]
 
 
+@pytest.mark.clause("W075", party="server")
 @pytest.mark.parametrize(
     ("origin", "allowed"),
     [

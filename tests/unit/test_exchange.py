@@ -10,8 +10,8 @@ from rfc6455.headers import Headers
 from rfc6455.limits import Limits
 
 
-def start(method: str = "GET", target: str = "/a?b") -> Exchange:
-    return Exchange(method, target, Headers([("Host", "h"), ("X", "\xe9")]), Limits())
+def start(method: str = "GET", target: str = "/a?b", **limits: int) -> Exchange:
+    return Exchange(method, target, Headers([("Host", "h"), ("X", "\xe9")]), Limits(**limits))
 
 
 def test_the_request_is_written_as_it_was_given() -> None:
@@ -85,3 +85,57 @@ def test_statuses_without_a_body(status: int) -> None:
     response = start().receive_data(b"HTTP/1.1 %d x\r\nContent-Length: 2\r\n\r\n" % status)
     assert response is not None
     assert response.body == b""
+
+
+def test_the_end_of_tcp_ends_a_body_without_a_length() -> None:
+    exchange = start()
+    assert exchange.receive_data(b"HTTP/1.1 403 x\r\n\r\nsorry, ") is None
+    assert exchange.receive_data(b"") is None
+    assert exchange.receive_data(b"no") is None
+    response = exchange.receive_eof()
+    assert (response.status, response.body) == (403, b"sorry, no")
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 101 x\r\n", b"HTTP/1.1 103 x\r\n\r\n"])
+def test_the_end_of_tcp_before_an_answer(sent: bytes) -> None:
+    exchange = start()
+    assert exchange.receive_data(sent) is None
+    with pytest.raises(HandshakeError, match="closed before an answer came") as caught:
+        exchange.receive_eof()
+    assert isinstance(caught.value.__cause__, EOFError)
+
+
+@pytest.mark.parametrize("size", [9, 10, 11])
+def test_a_body_is_kept_up_to_the_limit(size: int) -> None:
+    exchange = start(max_body_size=10)
+    response = exchange.receive_data(b"HTTP/1.1 500 x\r\n\r\n" + b"x" * size)
+    # Whether there is more is known when one byte more has come.
+    assert (response is not None) is (size > 10)
+    response = response or exchange.receive_eof()
+    assert response.body == b"x" * min(size, 10)
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_interim_answers_are_bounded(count: int) -> None:
+    exchange = start()
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n" * count
+    if count == 4:
+        response = exchange.receive_data(interim + b"HTTP/1.1 101 x\r\n\r\n\x81\x00")
+        assert response is not None
+        assert (response.status, exchange.trailing_data) == (101, b"\x81\x00")
+    else:
+        with pytest.raises(HandshakeError, match="too many interim"):
+            exchange.receive_data(interim)
+
+
+def test_what_surrounds_the_chunks_of_a_body_is_bounded() -> None:
+    exchange = start(max_head_size=100)
+    head = b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(HandshakeError):
+        exchange.receive_data(head + b"1;" + b"x" * 100)
+
+
+def test_a_head_that_exceeds_a_limit_has_no_status_for_us_to_answer_with() -> None:
+    with pytest.raises(HandshakeError, match="head is too large") as caught:
+        start(max_head_size=100).receive_data(b"HTTP/1.1 200 x\r\n" + b"a: b\r\n" * 100)
+    assert caught.value.status == 0

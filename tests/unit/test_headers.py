@@ -44,6 +44,7 @@ def test_fields_keep_their_order_and_case() -> None:
     assert Headers(headers) == headers == Headers(fields)
     assert headers != Headers(fields[:2])
     assert headers != fields
+    assert (len(headers), len(Headers())) == (3, 0)
     assert repr(Headers([("A", "é")])) == "Headers([('A', 'é')])"
 
 
@@ -54,6 +55,15 @@ def test_missing_field() -> None:
     assert headers.get_all("Origin") == []
     with pytest.raises(KeyError):
         headers["Origin"]
+
+
+def test_compact_forgets_no_field() -> None:
+    headers = Headers([("A", "1"), ("a", "2")])
+    for _ in range(2):
+        assert headers.get_all("a") == ["1", "2"]
+        headers.compact()
+    headers.add("A", "3")
+    assert headers["a"] == "1, 2, 3"
 
 
 def test_headers_are_not_hashable() -> None:

@@ -37,6 +37,7 @@ URIS = [
 def test_parse_uri(uri: str, parsed: WebSocketURI, host: str | None) -> None:
     assert parse_uri(uri) == parsed
     assert parse_uri(uri).host_header == (host or parsed.host)
+    assert parse_uri(uri).origin == f"{parsed.scheme}://{host or parsed.host}"
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_a_cut_code_point_is_not_complete(octets: str) -> None:
     validator = Utf8Validator()
     validator.feed(bytes.fromhex("41" + octets))
     assert not validator.complete
+    assert validator.incomplete == bytes.fromhex(octets)
 
 
 def test_agrees_with_the_decoder_on_every_two_octets() -> None:
