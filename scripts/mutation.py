@@ -186,7 +186,9 @@ def save(verdicts: dict[str, str]) -> None:
     commits = {mutant.rpartition(".")[0]: commit for mutant in verdicts}
     for path, values in ((VERDICTS, verdicts), (COMMITS, commits)):
         known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | values))
+        # A module that has changed since has other mutants.
+        kept = {name: known[name] for name in known if name.rpartition(".")[0] not in commits}
+        path.write_text(json.dumps(kept | values))
 
 
 def _mutants() -> list[str]:

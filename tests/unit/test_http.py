@@ -68,6 +68,13 @@ def test_empty_lines_before_the_request_line_are_ignored() -> None:
         b"GET / HTTP/1.1\r\nA: \x1f\r\n",
         b"GET / HTTP/1.1\r\nA: \x7f\r\n",
         b"G\x00ET / HTTP/1.1\r\n",
+        # Whole heads, which are read another way.
+        b" GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\tGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n",
+        b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: a\r\n\r\n",
     ],
 )
 def test_line_that_is_not_of_http(data: bytes) -> None:
@@ -77,34 +84,50 @@ def test_line_that_is_not_of_http(data: bytes) -> None:
 # Limits: at the limit, over it as soon as a byte tells, and off.
 
 
+def assert_read(head: bytes, limits: Limits) -> None:
+    """However reads cut it."""
+    for chunks in chunkings(head):
+        assert read(chunks, limits) == (head, b"")
+
+
 def test_max_request_line_size() -> None:
     line = HEAD.index(b"\r\n")
-    assert read([HEAD], Limits(max_request_line_size=line)) == (HEAD, b"")
+    assert_read(HEAD, Limits(max_request_line_size=line))
     assert status_of(HEAD, Limits(max_request_line_size=line - 1)) == 414
     assert status_of(b"G" * 101, Limits(max_request_line_size=100)) == 414
+    # A CR may be the end of the line, which does not count.
+    assert read([b"G" * 100 + b"\r"], Limits(max_request_line_size=100)) is None
+    assert read([b"\r"], Limits(max_request_line_size=0)) is None
     assert read([b"G" * 100_000], Limits(max_request_line_size=None, max_head_size=None)) is None
 
 
 def test_max_header_line_size() -> None:
-    head = b"GET / HTTP/1.1\r\nA: " + b"x" * 97 + b"\r\n\r\n"
-    assert read([head], Limits(max_header_line_size=100)) == (head, b"")
+    head = b"GET / HTTP/1.1\r\nA: " + b"x" * 97 + b"\r\nB: c\r\n\r\n"
+    assert_read(head, Limits(max_header_line_size=100))
     assert status_of(head, Limits(max_header_line_size=99)) == 431
-    assert status_of(head[:-4], Limits(max_header_line_size=99)) == 431
-    assert read([head], Limits(max_header_line_size=None)) == (head, b"")
+    assert status_of(head[:-10], Limits(max_header_line_size=99)) == 431
+    assert_read(head, Limits(max_header_line_size=None))
 
 
 def test_max_head_size() -> None:
-    assert read([HEAD], Limits(max_head_size=len(HEAD))) == (HEAD, b"")
+    assert_read(HEAD, Limits(max_head_size=len(HEAD)))
     assert status_of(HEAD, Limits(max_head_size=len(HEAD) - 1)) == 431
     assert status_of(HEAD[:-1], Limits(max_head_size=len(HEAD) - 2)) == 431
-    assert read([HEAD], Limits(max_head_size=None)) == (HEAD, b"")
+    assert_read(HEAD, Limits(max_head_size=None))
+
+
+@pytest.mark.parametrize(("line", "head", "status"), [(99, 100, 414), (100, 100, 431)])
+def test_of_two_limits_the_one_that_is_passed_first_is_told(
+    line: int, head: int, status: int
+) -> None:
+    assert status_of(b"G" * 101, Limits(max_request_line_size=line, max_head_size=head)) == status
 
 
 def test_max_headers() -> None:
-    assert read([HEAD], Limits(max_headers=2)) == (HEAD, b"")
+    assert_read(HEAD, Limits(max_headers=2))
     assert status_of(HEAD, Limits(max_headers=1)) == 431
     assert status_of(HEAD, Limits(max_headers=0)) == 431
-    assert read([HEAD], Limits(max_headers=None)) == (HEAD, b"")
+    assert_read(HEAD, Limits(max_headers=None))
 
 
 def test_exceeds() -> None:
@@ -162,6 +185,11 @@ def test_responses_of_json_and_html() -> None:
     assert response.body == '{"ä":[1,null]}\n'.encode()
     assert response.headers == Headers([("Content-Type", "application/json"), ("X", "y")])
     assert response.status == 201
+    assert Response.json(None) == Response(
+        200, Headers([("Content-Type", "application/json")]), b"null\n"
+    )
+    page = Response.html("<p>", 404, headers=[("X", "y")])
+    assert (page.status, page.headers["X"]) == (404, "y")
     response = Response.html("<p>ä")
     assert (response.status, response.body) == (200, "<p>ä".encode())
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -172,6 +172,7 @@ SMALL = Limits(
         (head("GET / HTTP/1.1", *[("a", "b")] * 7), 431, "too many header fields"),
         (head("GET  / HTTP/1.1"), 400, "malformed request line"),
         (head("GET / HTTP/2.0"), 505, "only HTTP/1.1 is spoken here"),
+        (head("GET / HTTP/1.1", ("X y", "z")), 400, "malformed header field"),
         (head("GET / HTTP/1.1"), 400, "missing Host"),
         (head("GET a HTTP/1.1", ("Host", "a")), 400, "malformed request target"),
         (head("GET / HTTP/1.1", ("Host", "a b")), 400, "malformed Host"),
