@@ -37,12 +37,13 @@ class MemoryBudget:
         limit: in bytes; None for no limit.
     """
 
-    __slots__ = ("_held", "_lock", "_total", "limit")
+    __slots__ = ("_held", "_leaving", "_lock", "_total", "limit")
 
     def __init__(self, limit: int | None = 64 * MiB) -> None:
         self.limit = limit
         self._lock = threading.Lock()
         self._held: dict[Holder, int] = {}
+        self._leaving: set[Holder] = set()
         self._total = 0
 
     @property
@@ -54,6 +55,11 @@ class MemoryBudget:
         """Takes note of how much a holder keeps now, in bytes; 0 when it lets go."""
         losers = []
         with self._lock:
+            # Who was told to go may go on for a moment: others must not have to go for that.
+            if holder in self._leaving:
+                if not size:
+                    self._leaving.remove(holder)
+                return
             self._total += size - self._held.get(holder, 0)
             if size:
                 self._held[holder] = size
@@ -62,6 +68,7 @@ class MemoryBudget:
             while self.limit is not None and self._total > self.limit:
                 largest = max(self._held, key=self._held.__getitem__)
                 self._total -= self._held.pop(largest)
+                self._leaving.add(largest)
                 losers.append(largest)
         for loser in losers:
             loser.give_way()

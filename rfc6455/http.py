@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from math import inf
@@ -84,15 +84,16 @@ class Response:
         status: such as 200.
         headers: header fields. When it is sent, Content-Length, Connection and Date are added.
         body: the content, in bytes.
-        stream: the content, instead, as pieces that come over time, such as Server-Sent Events; for
-            servers on asyncio. The end of TCP ends it. Pieces are asked for as fast as the client
-            takes them. An asynchronous generator is closed when the client has gone.
+        stream: the content, instead, as pieces that come over time, such as Server-Sent Events. The
+            end of TCP ends it. Pieces are asked for as fast as the client takes them. On asyncio it
+            is asynchronous, and a generator is closed when the client has gone; with threads it is
+            plain, and a generator is closed when the next piece finds that out.
     """
 
     status: int = 200
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
-    stream: AsyncIterable[bytes] | None = None
+    stream: AsyncIterable[bytes] | Iterable[bytes] | None = None
 
     @classmethod
     def text(

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+)
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -310,10 +317,13 @@ class Incoming(asyncio.Protocol):
             return
         self._end(linger)
 
-    async def _stream(self, stream: AsyncIterable[bytes]) -> None:
+    async def _stream(self, stream: AsyncIterable[bytes] | Iterable[bytes]) -> None:
         """Writes a body piece by piece, no faster than the client reads."""
-        pieces = aiter(stream)
+        pieces: AsyncIterator[bytes] | None = None
         try:
+            if not isinstance(stream, AsyncIterable):
+                raise TypeError("on asyncio, an answer that comes over time is asynchronous")
+            pieces = aiter(stream)
             async for piece in pieces:
                 self._transport.write(piece)
                 await self._may_write.wait()

@@ -11,7 +11,7 @@ import inspect
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -266,16 +266,22 @@ class Incoming:
 
     def _refuse(self, stream: Stream, response: Response) -> None:
         """Answers with plain HTTP, and waits until the client has read it."""
-        self._server.start_refusing()
-        limits = self._options.limits
-        deadline = _in(limits.close_timeout)
+        pieces = response.stream
         try:
-            if response.stream is not None:
-                raise UsageError("answers that come over time are for servers on asyncio")
+            if pieces is not None and not isinstance(pieces, Iterable):
+                raise UsageError("asynchronous answers are for servers on asyncio")
             data = self._handshake.respond(response)
         except UsageError:
             self._server.log_error("opening handshake failed")
             return
+        limits = self._options.limits
+        if pieces is not None and self._handshake.wants_content:
+            stream.write_before(_in(limits.write_timeout), data)
+            if not self._stream(stream, pieces):
+                return
+            data = b""
+        self._server.start_refusing()
+        deadline = _in(limits.close_timeout)
         stream.write_before(deadline, data)
         if stream.is_tls:
             return
@@ -286,6 +292,24 @@ class Incoming:
             discarded += len(data)
             if limits.max_discarded_size is not None and discarded > limits.max_discarded_size:
                 return
+
+    def _stream(self, stream: Stream, pieces: Iterable[bytes]) -> bool:
+        """Writes a body piece by piece, no faster than the client reads. Tells whether it ended."""
+        iterator = iter(pieces)
+        try:
+            while (piece := _call(next, iterator, None)) is not None:
+                if self._server.is_closing:
+                    return False
+                stream.write_before(_in(self._options.limits.write_timeout), piece)
+        except OSError:
+            raise
+        except Exception:
+            self._server.log_error("answer failed")
+            return False
+        finally:
+            if isinstance(iterator, Generator):
+                iterator.close()
+        return True
 
 
 def _in(timeout: float | None) -> float | None:

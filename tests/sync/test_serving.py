@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rfc6455 import Close, Limits, Request, Response, Route, Router, UsageError, basic_auth
+from rfc6455 import Close, Headers, Limits, Request, Response, Route, Router, UsageError, basic_auth
 from rfc6455.sync import Server, WebSocket, connect, serve, unix_connect
 from tests.transports.conftest import TLS
 from tests.transports.support import REQUEST, close
 
-from .support import Peer, Task, echo, serving, until, uri
+from .support import PATIENCE, Peer, Task, echo, serving, until, uri
 
 
 def ignore(websocket: WebSocket) -> None:
@@ -121,6 +124,127 @@ def test_an_answer_that_cannot_be_one_is_dropped(caplog: pytest.LogCaptureFixtur
         peer.send(REQUEST)
         assert peer.rest() == b""
     assert "final answer" in caplog.text
+
+
+# Answers that come over time
+
+
+class Pieces:
+    """A body that is fed by hand, and knows whether it was closed."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.closed = threading.Event()
+
+    def __call__(self) -> Iterator[bytes]:
+        try:
+            while (piece := self.queue.get(timeout=PATIENCE)) is not None:
+                yield piece
+        finally:
+            self.closed.set()
+
+    def answer(self, request: Request) -> Response:
+        return Response(200, Headers([("Content-Type", "text/event-stream")]), stream=self())
+
+
+def test_an_answer_may_come_over_time(link: TLS | None) -> None:
+    pieces = Pieces()
+    with (
+        serving(ignore, process_request=pieces.answer, ssl=link and link.server) as server,
+        Peer.dial(server, link and link.client) as peer,
+    ):
+        peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        status, headers = peer.head()
+        assert (status, headers["connection"]) == (200, "close")
+        assert "content-length" not in headers
+        pieces.queue.put(b"data: one\n\n")
+        while peer.buffer != b"data: one\n\n":
+            assert peer._more()
+        pieces.queue.put(b"data: two\n\n")
+        pieces.queue.put(None)
+        assert peer.rest() == b"data: one\n\ndata: two\n\n"
+        assert pieces.closed.wait(PATIENCE)
+
+
+def test_a_client_that_goes_closes_the_stream_at_the_next_piece() -> None:
+    pieces = Pieces()
+    with serving(ignore, process_request=pieces.answer) as server:
+        with Peer.dial(server) as peer:
+            peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert peer.head()[0] == 200
+            peer.reset()
+        for _ in range(100):
+            pieces.queue.put(bytes(100_000))
+        assert pieces.closed.wait(PATIENCE)
+
+
+def test_a_client_that_reads_nothing_is_given_up() -> None:
+    pieces = Pieces()
+    limits = Limits(write_timeout=0.05)
+    with (
+        serving(ignore, process_request=pieces.answer, limits=limits) as server,
+        Peer.dial(server) as peer,
+    ):
+        peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(10):
+            pieces.queue.put(bytes(10_000_000))
+        assert pieces.closed.wait(PATIENCE)
+
+
+def test_the_end_of_the_server_ends_a_stream() -> None:
+    pieces = Pieces()
+    with serving(ignore, process_request=pieces.answer) as server:
+        peer = Peer.dial(server)
+        peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert peer.head()[0] == 200
+        ending = Task(server.shutdown)
+        until(lambda: server.is_closing)
+        pieces.queue.put(b"too late")
+        ending.result()
+        assert pieces.closed.is_set()
+    assert peer.rest() == b""
+    peer.sock.close()
+
+
+def test_a_stream_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"half"
+        # No error of the connection's.
+        raise OSError("boom")
+
+    def process_request(request: Request) -> Response:
+        return Response(200, stream=failing())
+
+    with serving(ignore, process_request=process_request) as server:
+        assert get(server, "/")[2] == b"half"
+    assert "answer failed" in caplog.text
+
+
+def test_nobody_asks_for_what_a_head_request_does_not_get() -> None:
+    def never() -> Iterator[bytes]:
+        pytest.fail("asked")
+        yield b""
+
+    with (
+        serving(ignore, process_request=lambda _: Response(200, stream=never())) as server,
+        Peer.dial(server) as peer,
+    ):
+        peer.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        peer.end()
+        assert peer.answer()[2] == b""
+
+
+def test_an_asynchronous_stream_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b""
+
+    with (
+        serving(ignore, process_request=lambda _: Response(200, stream=pieces())) as server,
+        Peer.dial(server) as peer,
+    ):
+        peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert peer.rest() == b""
+    assert "asynchronous answers are for servers on asyncio" in caplog.text
 
 
 # Who is counted

@@ -490,6 +490,17 @@ async def test_a_stream_that_fails_is_no_whole_answer(caplog: pytest.LogCaptureF
     assert "answer failed" in caplog.text
 
 
+@on_each_loop
+async def test_a_plain_stream_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        serving(echo, process_request=lambda _: Response(200, stream=[b"a"])) as server,
+        await dial(server) as peer,
+    ):
+        peer.send(request())
+        assert b"a" not in (await peer.reader.read()).partition(b"\r\n\r\n")[2]
+    assert "answer failed" in caplog.text
+
+
 @pytest.mark.parametrize(
     "response",
     [

@@ -47,6 +47,20 @@ def test_as_many_give_way_as_it_takes() -> None:
     assert budget.used == 4
 
 
+def test_who_was_told_to_go_is_not_counted_until_it_has_gone() -> None:
+    budget = MemoryBudget(10)
+    first, second = Holder(), Holder()
+    budget.charge(first, 6)
+    budget.charge(second, 5)
+    assert first.gave_way == 1
+    for size in (7, 8, 100):
+        budget.charge(first, size)
+    assert (first.gave_way, second.gave_way, budget.used) == (1, 0, 5)
+    budget.charge(first, 0)
+    budget.charge(first, 5)
+    assert budget.used == 10
+
+
 def test_who_lets_go_is_forgotten() -> None:
     budget = MemoryBudget(10)
     holder = Holder()
