@@ -1,7 +1,8 @@
 """A client of the chat: one connection that comes back by itself, and loses nothing.
 
-What lives here: connecting, coming back, and going on in each log where it was. This file imports
-nothing of the server; the two share the protocol's page alone.
+What lives here: what an application sees, and going on in each log where it was. The connection is
+in `line`, what waits to be confirmed in `deliveries`. None of them imports anything of the server;
+the two sides share the protocol's page alone.
 
     async with ChatClient("ws://localhost:8765/ws", "Ann") as chat:
         await chat.join("lobby")
@@ -14,40 +15,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self
 
 import rfc6455
 
 from .deliveries import ChatError, Deliveries, Delivery, Receiver
+from .line import RETRYABLE, Event, Line, Owner, retry_delay
 
 __all__ = ["ChatClient", "ChatError", "Delivery", "Event"]
 
-Event: TypeAlias = dict[str, Any]
-"""What the server tells, as JSON has it."""
-
-RETRYABLE: Final = frozenset({"unavailable", "rate_limited", "connection_lost"})
-"""Codes of errors after which the same may be asked for again."""
-RETRY_DELAY: Final = 0.5
-UNAUTHENTICATED: Final = 4401
-FORBIDDEN: Final = 4403
 REFRESH_BEFORE: Final = 30.0
 """Seconds before the end of a token in which another is asked for."""
-MAX_HINT: Final = 60.0
-"""Seconds that a server may make us wait before we come back."""
-STEADY_AFTER: Final = 5.0
-"""Seconds of being connected after which delays begin anew."""
 MAX_EVENTS: Final = 1024
 """Events that may wait for the application. Then those from logs are left out, and read later."""
-
-logger = logging.getLogger("rfc6455.chat.client")
-
-
-class _Retry(Exception):
-    """The server does not want us now, and may do so later."""
 
 
 @dataclass(slots=True)
@@ -58,9 +40,6 @@ class _Log:
     is_live: bool = False
     is_behind: bool = False
     entered: asyncio.Future[None] | None = None
-
-
-Handler: TypeAlias = Callable[[Event | ChatError], Awaitable[None]]
 
 
 class ChatClient:
@@ -106,22 +85,18 @@ class ChatClient:
         """The user's id."""
         self.secret = secret
         """What a guest has to keep, to be the same one again."""
-        self._uri = uri
+        owner = Owner(
+            self._introduce, self._welcome, self._receive, self._lost, renews=token is not None
+        )
+        self._line = Line(uri, owner, delays, options or {})
         self._token = token
-        self._delays = delays
         self._deliveries = Deliveries(max_queued)
         self._is_listening = is_listening
-        self._options = options or {}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._rooms: dict[str, _Log] = {}
         self._inbox = _Log()
         self._notifications = _Log()
-        self._last_id = 0
-        self._handlers: dict[int, Handler] = {}
-        self._commands: asyncio.Queue[Event] = asyncio.Queue()
-        self._is_online = False
         self._entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._timers: set[asyncio.TimerHandle] = set()
 
     async def __aenter__(self) -> Self:
         """Connects, however often that takes.
@@ -150,7 +125,7 @@ class ChatClient:
     @property
     def is_online(self) -> bool:
         """Whether there is a connection now."""
-        return self._is_online
+        return self._line.is_online
 
     def position(self, room: str) -> Event | None:
         """Returns what we have of a room, to be given to `join` some other day."""
@@ -172,7 +147,7 @@ class ChatClient:
         log = self._rooms.setdefault(room, _Log(since))
         if log.entered is None or log.entered.done():
             log.entered = asyncio.get_running_loop().create_future()
-        if self._is_online:
+        if self._line.is_online:
             self._enter(room, log)
         await asyncio.shield(log.entered)
 
@@ -206,86 +181,16 @@ class ChatClient:
 
         Raises:
             ChatError: it is refused, or the connection is lost before the answer has come, so that
-                nobody knows whether it was carried out.
+                    nobody knows whether it was carried out.
         """
-        if not self._is_online:
-            raise ChatError("connection_lost", "there is no connection")
-        answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-
-        async def settle(outcome: Event | ChatError) -> None:
-            if answer.done():
-                return
-            if isinstance(outcome, ChatError):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
-
-        self._post({"type": type, **fields}, settle)
-        return await answer
+        return await self._line.request(type, **fields)
 
     # The connection
 
     async def _run(self) -> None:
-        """Connects again and again, until the server does not want us or we are stopped."""
-        delays = self._delays()
-        loop = asyncio.get_running_loop()
-        error: ChatError | None = None
-        while error is None:
-            since = loop.time()
-            hint: float | None = None
-            try:
-                async with rfc6455.connect(self._uri, **self._options) as websocket:
-                    await self._converse(websocket)
-                    reason = "the server closed the connection"
-            except ChatError as refusal:
-                error, reason = refusal, refusal.message
-            except _Retry as refusal:
-                reason = str(refusal)
-            except rfc6455.ConnectionClosed as closed:
-                reason = str(closed)
-                hint = closed.received.retry_after if closed.received else None
-                if closed.code == FORBIDDEN or (closed.code == UNAUTHENTICATED and not self._token):
-                    error = ChatError("closed", reason)
-            except (rfc6455.WebSocketError, OSError, EOFError) as failure:
-                reason = str(failure)
-                if not rfc6455.is_transient(failure):
-                    error = ChatError("closed", reason)
-            was_online = self._is_online
-            await self._disconnected(reason)
-            if error is None:
-                logger.info("not connected: %s", reason)
-                if was_online and loop.time() - since >= STEADY_AFTER:
-                    delays = self._delays()
-                delay = next(delays)
-                # A server that restarts gives each client a time of its own.
-                await asyncio.sleep(delay if hint is None else min(hint, MAX_HINT))
-        self._end(error)
+        self._end(await self._line.run())
 
-    async def _converse(self, websocket: rfc6455.WebSocket) -> None:
-        hello = await self._make_hello()
-        await websocket.send(json.dumps(hello))
-        writer: asyncio.Task[None] | None = None
-        try:
-            async for message in websocket:
-                events = json.loads(message)
-                for event in events if isinstance(events, list) else [events]:
-                    if not self._is_online:
-                        if event["type"] in ("ack", "error"):
-                            await self._welcome(event)
-                            writer = asyncio.create_task(self._write(websocket))
-                    else:
-                        await self._receive(event)
-        finally:
-            if writer is not None:
-                writer.cancel()
-                with contextlib.suppress(asyncio.CancelledError, rfc6455.ConnectionClosed):
-                    await writer
-
-    async def _write(self, websocket: rfc6455.WebSocket) -> None:
-        while True:
-            await websocket.send(json.dumps(await self._commands.get()))
-
-    async def _make_hello(self) -> Event:
+    async def _introduce(self) -> Event:
         hello: Event = {"type": "hello", "id": 0, "batch": True}
         if self._token is not None:
             hello["token"] = await self._token()
@@ -301,15 +206,7 @@ class ChatClient:
 
     async def _welcome(self, answer: Event) -> None:
         """Takes the answer to our hello."""
-        if answer["type"] == "error":
-            refusal = _error(answer)
-            # Our name may have been taken while we were away, and be free again later.
-            if refusal.code in RETRYABLE or (self.user and refusal.code == "name_taken"):
-                raise _Retry(refusal.message)
-            raise refusal
         self.name, self.user, self.secret = answer["name"], answer["user"], answer["secret"]
-        self._commands = asyncio.Queue()
-        self._is_online = True
         if "expires_in" in answer:
             self._plan_refresh(answer["expires_in"])
         self._tell({**answer, "type": "connected"})
@@ -322,26 +219,17 @@ class ChatClient:
         if not self._entered.done():
             self._entered.set_result(None)
 
-    async def _disconnected(self, reason: str) -> None:
-        if self._is_online:
-            self._tell({"type": "disconnected", "reason": reason})
-        self._is_online = False
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+    def _lost(self, reason: str) -> None:
+        self._tell({"type": "disconnected", "reason": reason})
         for log in self._rooms.values():
             log.is_live = False
         self._deliveries.put_all_back()
-        handlers, self._handlers = self._handlers, {}
-        for handler in handlers.values():
-            await handler(ChatError("connection_lost", "the connection was lost"))
 
     async def _stop(self) -> None:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        self._is_online = False
-        await self._disconnected("")
+        await self._line.hang_up()
         self._end(ChatError("closed", "the client was closed"))
 
     def _end(self, error: ChatError) -> None:
@@ -365,35 +253,14 @@ class ChatClient:
                 answer = await self.request("refresh", token=await token())
                 self._plan_refresh(answer["expires_in"])
 
-        self._later(max(0.0, expires_in - REFRESH_BEFORE), lambda: self._spawn(refresh()))
+        self._line.later(max(0.0, expires_in - REFRESH_BEFORE), lambda: self._spawn(refresh()))
 
     def _spawn(self, work: Any) -> None:
         self._refreshing = asyncio.ensure_future(work)
 
-    def _later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Calls back, unless the connection is lost until then."""
-
-        def run() -> None:
-            self._timers.discard(timer)
-            callback()
-
-        timer = asyncio.get_running_loop().call_later(delay, run)
-        self._timers.add(timer)
-
-    def _post(self, command: Event, handler: Handler) -> None:
-        self._last_id += 1
-        self._handlers[self._last_id] = handler
-        self._commands.put_nowait({**command, "id": self._last_id})
-
     # Events
 
     async def _receive(self, event: Event) -> None:
-        type_ = event["type"]
-        if type_ in ("ack", "error"):
-            handler = self._handlers.pop(event["id"], None)
-            if handler is not None:
-                await handler(event if type_ == "ack" else _error(event))
-            return
         log = self._log_of(event)
         is_full = self._events.qsize() >= MAX_EVENTS
         if log is not None and (is_full or log.is_behind):
@@ -409,10 +276,10 @@ class ChatClient:
     def _catch_up(self) -> None:
         """Reads what was left out, now that there is room for it."""
         for room, log in self._rooms.items():
-            if log.is_behind and self._is_online:
+            if log.is_behind and self._line.is_online:
                 self._enter(room, log, is_rest=True)
         for type_, log in (("inbox", self._inbox), ("notifications", self._notifications)):
-            if log.is_behind and self._is_online:
+            if log.is_behind and self._line.is_online:
                 self._read_on(type_, log)
 
     def _log_of(self, event: Event) -> _Log | None:
@@ -450,9 +317,9 @@ class ChatClient:
             if not isinstance(outcome, ChatError):
                 await self._take_log(type, log, outcome["log"])
             elif outcome.code in RETRYABLE and outcome.code != "connection_lost":
-                self._later(_delay(outcome), lambda: self._read_on(type, log))
+                self._line.later(retry_delay(outcome), lambda: self._read_on(type, log))
 
-        self._post({"type": type, "since": log.since}, take)
+        self._line.post({"type": type, "since": log.since}, take)
 
     # Rooms
 
@@ -469,10 +336,10 @@ class ChatClient:
             elif outcome.code == "connection_lost":
                 pass
             elif outcome.code in RETRYABLE:
-                self._later(_delay(outcome), lambda: self._enter(room, log))
+                self._line.later(retry_delay(outcome), lambda: self._enter(room, log))
             elif outcome.code == "no_such_room" and create and log.since is not None:
                 # A server without a database has begun anew: whoever comes first makes it again.
-                self._post({"type": "create_room", "room": room}, enter_again)
+                self._line.post({"type": "create_room", "room": room}, enter_again)
             else:
                 del self._rooms[room]
                 await self._expel(room, log, outcome)
@@ -483,7 +350,7 @@ class ChatClient:
             else:
                 await take(outcome)
 
-        self._post(command, take)
+        self._line.post(command, take)
 
     async def _take_room(self, room: str, log: _Log, answer: Event, *, is_rest: bool) -> None:
         history = answer["history"]
@@ -525,7 +392,7 @@ class ChatClient:
         """Sends the next message to a receiver, if it can be sent and none is under way."""
         kind, name = receiver
         is_ready = kind == "user" or (name in self._rooms and self._rooms[name].is_live)
-        if not self._is_online or not is_ready:
+        if not self._line.is_online or not is_ready:
             return
         delivery = self._deliveries.begin(receiver)
         if delivery is None:
@@ -538,18 +405,10 @@ class ChatClient:
                 return
             elif outcome.code in RETRYABLE:
                 self._deliveries.put_back(receiver)
-                self._later(_delay(outcome), lambda: self._transmit(receiver))
+                self._line.later(retry_delay(outcome), lambda: self._transmit(receiver))
                 return
             else:
                 self._deliveries.settle(receiver, outcome)
             self._transmit(receiver)
 
-        self._post(delivery.command, settle)
-
-
-def _error(event: Event) -> ChatError:
-    return ChatError(event["code"], event["message"], event.get("retry_after"))
-
-
-def _delay(error: ChatError) -> float:
-    return RETRY_DELAY if error.retry_after is None else error.retry_after
+        self._line.post(delivery.command, settle)
