@@ -7,15 +7,17 @@ not know: browsers, and anything about the server but its command line.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).parents[2]
+API_TOKEN = "only for tests"
 ADDRESS = re.compile(r"http://[\w.-]+:(\d+)")
 
 
@@ -42,6 +44,7 @@ class ChatServer:
         self._process = subprocess.Popen(
             [*command, *self._arguments],
             cwd=ROOT,
+            env=os.environ | {"RFC6455_CHAT_API_TOKEN": API_TOKEN},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -65,6 +68,13 @@ class ChatServer:
         with urlopen(f"{self.url}api/stats") as answer:
             stats: dict[str, Any] = json.load(answer)
         return stats
+
+    def publish(self, path: str, **body: Any) -> None:
+        """Say something as another service does."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {API_TOKEN}"}
+        request = Request(f"{self.url}api/{path}", json.dumps(body).encode(), headers)
+        with urlopen(request) as answer:
+            assert answer.status in (201, 202)
 
     def stop(self) -> None:
         """Ask the server to stop (SIGTERM) and wait until it has."""

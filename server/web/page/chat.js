@@ -33,6 +33,8 @@ const happenings = new EventTarget();
  * - `leave`, `enter`: a conversation is about to be left, or was opened;
  * - `activate`: somebody chose a conversation, perhaps the one that is open;
  * - `forget`: a conversation is gone;
+ * - `news`: somebody else said something, just now; `{target, message, isMention}`;
+ * - `tool`: a tool at the right was opened;
  * - `message-deleted`: the item of a message that was taken back;
  * - `sign-in`, `sign-out`: there is a client whose connection works; there is none any more.
  *

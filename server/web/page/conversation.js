@@ -25,6 +25,8 @@ export class Conversation {
     this.typists = new Map();
     /** Offsets of what others said and we have not seen. @type {Set<number>} */
     this.unread = new Set();
+    /** Those of them that mention us. @type {Set<number>} */
+    this.mentions = new Set();
     /** How far the server knows that we have read; null while we do not know that. */
     this.read = null;
     /** The offset of the latest that somebody else said. */

@@ -47,6 +47,15 @@ export function linked(text) {
   return nodes;
 }
 
+/** Text with some words marked, whatever their case. */
+export function marked(text, words) {
+  const pattern = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+  // With a group in the pattern every second part is a match.
+  return text
+    .split(new RegExp(`(${pattern})`, "giu"))
+    .map((part, index) => (index % 2 ? element("mark", "", part) : part));
+}
+
 /** Make a list's items match keys in order; items that stay are kept, and with them the focus. */
 export function reconcile(list, keys, create, update) {
   const old = new Map([...list.children].map((item) => [item.dataset.key, item]));

@@ -56,6 +56,7 @@ function closeAll(options) {
 
 // Whoever chose something in a drawer goes on there, also where it was open already.
 on("activate", () => closeAll({ restoreFocus: false }));
+on("tool", () => closeAll({ restoreFocus: false }));
 on("sign-out", () => closeAll({ restoreFocus: false }));
 $("scrim").addEventListener("click", () => closeAll());
 document.addEventListener("keydown", (event) => {

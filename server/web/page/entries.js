@@ -15,9 +15,10 @@ export function entry(mark, onPress) {
   return item;
 }
 
-export function updateEntry(item, { name, label, note, unread = 0, current = false }) {
+export function updateEntry(item, { name, label, note, unread = 0, mentions = 0, current = false }) {
   const button = item.querySelector(".entry");
-  button.setAttribute("aria-label", unread ? `${label}, ${unread} unread` : label);
+  const news = unread ? `, ${unread} unread` : "";
+  button.setAttribute("aria-label", label + news + (mentions ? ", you were mentioned" : ""));
   button.setAttribute("aria-current", String(current));
   button.dataset.unread = String(unread > 0);
   button.title = name;
@@ -25,7 +26,7 @@ export function updateEntry(item, { name, label, note, unread = 0, current = fal
   item.querySelector(".entry-note").textContent = unread ? "" : note;
   const badge = item.querySelector(".badge");
   badge.hidden = unread === 0;
-  badge.textContent = unread > 99 ? "99+" : String(unread);
+  badge.textContent = (mentions ? "@" : "") + (unread > 99 ? "99+" : unread);
 }
 
 export const roomMark = (node) => {

@@ -7,7 +7,8 @@
  * @module
  */
 
-import { clone, element, linked, setAvatar } from "./dom.js";
+import { me } from "./chat.js";
+import { clone, element, linked, marked, setAvatar } from "./dom.js";
 import { clockTime, fullTime } from "./words.js";
 
 /** Messages of one author closer than this stand under one heading (milliseconds). */
@@ -24,6 +25,21 @@ const MAX_ITEMS = 500;
  */
 export const written = new WeakMap();
 
+/** Whether a text calls us by our name. */
+export function mentionsMe(text) {
+  const name = `@${me()}`.toLocaleLowerCase();
+  const at = text.toLocaleLowerCase().indexOf(name);
+  return at >= 0 && !/^[\p{L}\p{N}_]/u.test(text.slice(at + name.length));
+}
+
+/** What is shown of a text: its addresses as links, and our own name marked. */
+function content(text) {
+  if (!mentionsMe(text)) return linked(text);
+  return linked(text).flatMap((node) =>
+    typeof node === "string" ? marked(node, [`@${me()}`]) : [node],
+  );
+}
+
 export function messageItem(from, text, at) {
   const item = clone("message-template");
   written.set(item, { from, at });
@@ -33,7 +49,7 @@ export function messageItem(from, text, at) {
   time.dateTime = at.toISOString();
   time.textContent = clockTime.format(at);
   time.title = fullTime.format(at);
-  item.querySelector(".text").append(...linked(text));
+  item.querySelector(".text").append(...content(text));
   return item;
 }
 
@@ -58,7 +74,7 @@ export function changeText(item, text) {
   Object.assign(written.get(item), { text: text ?? "", deleted: text === null });
   const place = item.querySelector(".text");
   if (text === null) place.replaceChildren(element("em", "", "This message was taken back."));
-  else place.replaceChildren(...linked(text), element("small", "edited", " (edited)"));
+  else place.replaceChildren(...content(text), element("small", "edited", " (edited)"));
 }
 
 /** Put an item before our pending ones, which stay at the end. */

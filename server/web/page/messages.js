@@ -11,7 +11,7 @@
 import { chat, me, onClient, render, tell } from "./chat.js";
 import { conversation, findRoom, forget, partner } from "./conversation.js";
 import { announce, toast } from "./dom.js";
-import { addNote, changeText, dividerItem, insert, loggedItem, regroup } from "./items.js";
+import { addNote, changeText, dividerItem, insert, loggedItem, mentionsMe, regroup } from "./items.js";
 import { beginReading, learnRead, noteNews } from "./reading.js";
 import { offerNewest } from "./scrolling.js";
 import { endTyping } from "./typing.js";
@@ -30,12 +30,15 @@ function addMessage(target, message, { live }) {
     target.day = day;
     insert(target, dividerItem(dayName(at)));
   }
-  if (from !== me()) noteNews(target, message);
+  const isMention = from !== me() && mentionsMe(text);
+  if (from !== me()) noteNews(target, message, isMention);
   const item = loggedItem(target, message);
+  item.classList.toggle("mentions-me", isMention);
   insert(target, item);
   regroup(item);
   endTyping(target, from);
   if (live && from !== me()) {
+    tell("news", { target, message, isMention });
     announce(target.isActive ? `${from}: ${text}` : `New message in ${target.title}`);
   }
 }

@@ -26,7 +26,7 @@ let timer = 0;
 // -- What is new to us --------------------------------------------------------------------------
 
 /** Somebody else said something. */
-export function noteNews(target, { offset }) {
+export function noteNews(target, { offset }, isMention) {
   target.latest = offset;
   if (offset <= target.read) return;
   if (target.unread.size === 0 && !target.isWatched) {
@@ -35,6 +35,7 @@ export function noteNews(target, { offset }) {
     insert(target, target.unreadDivider);
   }
   target.unread.add(offset);
+  if (isMention) target.mentions.add(offset);
 }
 
 /** We have joined a room, and hear how far we have read there. */
@@ -49,7 +50,9 @@ export function beginReading(target, { room, read, messages, again }) {
 /** We hear how far we have read: here before, or elsewhere now. */
 export function learnRead(target, offset) {
   target.read = Math.max(target.read ?? 0, offset);
-  for (const unread of target.unread) if (unread <= offset) target.unread.delete(unread);
+  for (const news of [target.unread, target.mentions]) {
+    for (const unread of news) if (unread <= offset) news.delete(unread);
+  }
 }
 
 /** What is in view is read. */
@@ -58,6 +61,7 @@ function see() {
   if (!active?.isWatched) return;
   const wasNew = active.unread.size > 0;
   active.unread.clear();
+  active.mentions.clear();
   if (wasNew) render();
   if (active.latest > (active.read ?? 0)) tellSoon(active.kind === "room" ? active.name : "");
 }

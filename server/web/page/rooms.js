@@ -4,6 +4,7 @@
  * @module
  */
 
+import { addCount } from "./badge.js";
 import { chat, onClient, onRender, render } from "./chat.js";
 import {
   activate,
@@ -85,10 +86,10 @@ function renderJoined() {
     conversationsOf("room").map(({ name }) => name),
     (room) => entry(roomMark, () => activate(findRoom(room))),
     (item, room) => {
-      const { members, isActive, unread } = findRoom(room);
+      const { members, isActive, unread, mentions } = findRoom(room);
       const count = chat.directory.get(room) ?? members.size;
       const label = `${room}, ${plural(count, "member", "members")}`;
-      const counts = { note: String(count), unread: unread.size };
+      const counts = { note: String(count), unread: unread.size, mentions: mentions.size };
       updateEntry(item, { name: room, label, ...counts, current: isActive });
     },
   );
@@ -124,18 +125,8 @@ function renderPeople() {
   );
 }
 
-function renderTotal() {
-  const total = [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread.size, 0);
-  $("menu-badge").hidden = total === 0;
-  $("open-sidebar").setAttribute(
-    "aria-label",
-    total ? `Conversations, ${total} unread` : "Conversations",
-  );
-  const where = chat.active ? `${chat.active.title} - Chat` : "Chat";
-  document.title = total ? `(${total}) ${where}` : where;
-}
-
-for (const renderer of [renderJoined, renderOthers, renderPeople, renderTotal]) onRender(renderer);
+for (const renderer of [renderJoined, renderOthers, renderPeople]) onRender(renderer);
+addCount(() => [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread.size, 0));
 
 $("leave").addEventListener("click", leaveActive);
 $("new-room-button").addEventListener("click", () => {

@@ -46,16 +46,33 @@ async function fetchEarlier(target) {
   try {
     page = await client.history(target.name, target.first);
   } catch {
-    return;
+    return false;
   } finally {
     target.fetching = false;
   }
-  if (chat.client !== client || !chat.conversations.has(target.key)) return;
+  if (chat.client !== client || !chat.conversations.has(target.key)) return false;
   target.first = page.more ? page.history[0].offset : 1;
   prepend(
     target,
     page.history.filter(({ type }) => type === "message"),
   );
+  return true;
+}
+
+/** Bring a message into view, however long ago it was said; false when it is not there. */
+export async function reveal(target, offset) {
+  while (!target.items.has(offset) && target.first > 1 && target.isActive) {
+    if (target.fetching || !(await fetchEarlier(target))) return false;
+  }
+  const item = target.items.get(offset);
+  if (!item || !target.isActive) return false;
+  for (const found of target.list.querySelectorAll(".found")) found.classList.remove("found");
+  item.classList.add("found");
+  item.tabIndex = -1;
+  target.pinned = false;
+  item.scrollIntoView({ block: "center" });
+  item.focus({ preventScroll: true });
+  return true;
 }
 
 function prepend(target, messages) {

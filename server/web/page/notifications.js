@@ -1,0 +1,114 @@
+/**
+ * Notifications of other services by topic, and what else is worth one on the desktop.
+ *
+ * @module
+ */
+
+import { addCount } from "./badge.js";
+import { chat, on, onClient, onRender, render } from "./chat.js";
+import { activate } from "./conversation.js";
+import { notifyDesktop, renderDesktop } from "./desktop.js";
+import { $, announce, clone, linked, reconcile } from "./dom.js";
+import { addTool, isOpen, openTool } from "./tools.js";
+import { clockTime, explain, fullTime } from "./words.js";
+
+/** Notifications that are kept to be looked at. */
+const MAX_NOTICES = 100;
+
+let unread = 0;
+
+function noticeItem({ topic, title, text = "", time }) {
+  const item = clone("notice-template");
+  item.querySelector(".notice-topic").textContent = topic;
+  item.querySelector(".notice-title").textContent = title;
+  item.querySelector(".result-text").append(...linked(text));
+  const at = new Date(time);
+  const place = item.querySelector("time");
+  place.dateTime = at.toISOString();
+  place.textContent = clockTime.format(at);
+  place.title = fullTime.format(at);
+  return item;
+}
+
+function received(event) {
+  $("notices").prepend(noticeItem(event));
+  while ($("notices").children.length > MAX_NOTICES) $("notices").lastElementChild.remove();
+  if (!isOpen("notifications") || document.visibilityState !== "visible") unread += 1;
+  announce(`Notification: ${event.title}`);
+  notifyDesktop(event.title, {
+    body: event.text ?? "",
+    tag: `notice-${event.offset}`,
+    pressed: () => openTool("notifications"),
+  });
+  render();
+}
+
+onClient({ notification: received });
+
+/** Somebody wrote to us alone, or mentioned us. */
+on("news", ({ target, message, isMention }) => {
+  if (target.kind !== "person" && !isMention) return;
+  const where = target.kind === "person" ? message.from : `${message.from} in ${target.title}`;
+  notifyDesktop(where, {
+    body: message.text,
+    tag: target.key,
+    pressed: () => activate(target),
+  });
+});
+
+// -- Subscriptions ------------------------------------------------------------------------------
+
+async function change(action) {
+  try {
+    await action();
+    $("subscribe-message").textContent = "";
+    return true;
+  } catch (error) {
+    $("subscribe-message").textContent = explain(error);
+    return false;
+  } finally {
+    render();
+  }
+}
+
+function patternItem(pattern) {
+  const item = clone("pattern-template");
+  item.querySelector("code").textContent = pattern;
+  const button = item.querySelector("button");
+  button.setAttribute("aria-label", `Hear no more of ${pattern}`);
+  button.addEventListener("click", async () => {
+    if (await change(() => chat.client.unsubscribe(pattern))) $("subscribe-pattern").focus();
+  });
+  return item;
+}
+
+$("subscribe-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const field = $("subscribe-pattern");
+  const accepted = await change(() => chat.client.subscribe(field.value.trim()));
+  field.setAttribute("aria-invalid", String(!accepted));
+  if (accepted) field.value = "";
+  field.focus();
+});
+
+addTool("notifications", { title: "Notifications", opened: renderDesktop });
+addCount(() => unread);
+
+onRender(() => {
+  if (isOpen("notifications") && document.visibilityState === "visible") unread = 0;
+  $("notices-badge").hidden = unread === 0;
+  $("notices-badge").textContent = unread > 99 ? "99+" : String(unread);
+  $("notices-empty").hidden = $("notices").children.length > 0;
+  reconcile(
+    $("patterns"),
+    [...(chat.client?.patterns ?? [])].sort(),
+    patternItem,
+    () => {},
+  );
+});
+
+on("tool", render);
+on("sign-out", () => {
+  unread = 0;
+  $("notices").replaceChildren();
+});
