@@ -16,6 +16,7 @@ from rfc6455 import (
     UsageError,
 )
 from rfc6455.frames import Opcode
+from rfc6455.sync.stream import READ
 from tests.helpers import both_roles, peer_frame
 from tests.transports.conftest import TLS
 from tests.transports.support import BAD_FRAME, binary, close, text
@@ -127,12 +128,20 @@ def test_a_thread_that_receives_learns_that_closing_took_too_long() -> None:
         assert peer.close_frame() == Close(1001)
 
 
-def test_a_client_drops_tcp_when_the_server_does_not_end_it() -> None:
-    with pair(Role.CLIENT, close_timeout=0.05) as (websocket, peer):
-        closing = Task(websocket.close)
+def test_a_client_drops_tcp_when_the_server_does_not_end_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    with pair(Role.CLIENT, clock=clock, close_timeout=5) as (websocket, peer):
+        websocket.start_close()
         peer.close_frame()
         peer.send(close(role=Role.CLIENT))
-        closing.result()
+        assert clock.visit(websocket, after=0.1) == READ
+        clock.visit(websocket, ready=True)
+        assert websocket.state is State.CLOSE_EXCHANGED
+        assert not websocket.is_over
+        clock.visit(websocket, after=5)
+        assert websocket.is_over
         # The closing handshake itself was complete.
         assert websocket.close_code == 1000
 

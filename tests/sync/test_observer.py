@@ -297,9 +297,7 @@ def test_connections_that_send_each_other_away_do_not_wait_for_each_other() -> N
         tasks = [Task(receive, websocket) for websocket, _ in pairs]
         floods = [Task(flood, peer) for _, peer in pairs]
         until(lambda: sum(task.done for task in tasks) >= 7)
-        assert [task.result() for task in floods if task.done] == [1013] * sum(
-            task.done for task in floods
-        )
+        assert {task.result() for task in floods if task.done} <= {1013}
         assert budget.used <= 60_000
         for websocket, _ in pairs:
             websocket.abort()

@@ -10,6 +10,7 @@ import logging
 import select
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from rfc6455 import (
     UsageError,
 )
 from rfc6455.frames import Frame, Opcode
-from rfc6455.sync import Server, WebSocket, connect, serve
+from rfc6455.sync import Server, WebSocket, connect, incoming, serve
 from tests.transports.conftest import TLS
 from tests.transports.support import REQUEST, client_frame, close, text
 
 from .support import Peer, Task, echo, serving, until, uri
 
-QUICK = Limits(open_timeout=0.05, close_timeout=0.05)
+IMPATIENT = Limits(open_timeout=0.05)
+QUICK = Limits(close_timeout=0.05)
 
 
 def ignore(websocket: WebSocket) -> None:
@@ -210,7 +212,7 @@ def test_what_is_no_handshake_is_refused(request_: bytes, status: int) -> None:
 
 
 def test_a_client_that_drips_does_not_extend_its_time() -> None:
-    with serving(ignore, limits=QUICK) as server, Peer.dial(server) as peer:
+    with serving(ignore, limits=IMPATIENT) as server, Peer.dial(server) as peer:
         peer.send(b"GET / HTTP/1.1\r\nX: ")
         while not select.select([peer.sock], [], [], 0.005)[0]:
             peer.send(b"x")
@@ -218,23 +220,33 @@ def test_a_client_that_drips_does_not_extend_its_time() -> None:
 
 
 def test_a_client_that_is_silent_gets_408() -> None:
-    with serving(ignore, limits=QUICK) as server, Peer.dial(server) as peer:
+    with serving(ignore, limits=IMPATIENT) as server, Peer.dial(server) as peer:
         assert peer.answer()[0] == 408
 
 
 def test_a_client_that_is_silent_in_tls_is_dropped(tls: TLS) -> None:
-    with serving(ignore, ssl=tls.server, limits=QUICK) as server, Peer.dial(server) as peer:
+    with serving(ignore, ssl=tls.server, limits=IMPATIENT) as server, Peer.dial(server) as peer:
         assert peer.rest() == b""
 
 
-def test_process_request_that_takes_too_long_is_503() -> None:
-    go_on = threading.Event()
-    with (
-        serving(ignore, process_request=lambda _: go_on.wait(10) and None, limits=QUICK) as server,
-        Peer.dial(server) as peer,
-    ):
+def test_process_request_that_takes_too_long_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later:
+        """Time that has passed when the hook returns."""
+
+        passed = 0.0
+
+        def monotonic(self) -> float:
+            return time.monotonic() + self.passed
+
+    later = Later()
+    monkeypatch.setattr(incoming, "time", later)
+
+    def process_request(request: Request) -> None:
+        later.passed = 11
+
+    with serving(ignore, process_request=process_request) as server, Peer.dial(server) as peer:
         peer.send(REQUEST)
-        threading.Timer(0.06, go_on.set).start()
+        peer.end()
         assert peer.answer()[0] == 503
 
 

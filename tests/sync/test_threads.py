@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rfc6455 import ConnectionClosed, PermessageDeflate, Role
+from rfc6455 import ConnectionClosed, Overflow, PermessageDeflate, Role
 from rfc6455.sync import WebSocket, connect
 from tests.transports.conftest import TLS
 
@@ -152,6 +152,8 @@ def test_every_thread_comes_back_from_an_abort(seed: int) -> None:
                     websocket.recv()
                 elif sender == 1:
                     websocket.ping()
+                elif sender == 2:
+                    websocket.push(content(sender, number), overflow=Overflow.DROP_OLDEST)
                 else:
                     websocket.send(content(sender, number))
 
