@@ -20,7 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from . import broadcast, codec, deflate, echo, fairness, handshakes, memory, memory_deflate
+from . import (
+    broadcast,
+    codec,
+    deflate,
+    deflate_levels,
+    echo,
+    fairness,
+    handshakes,
+    memory,
+    memory_deflate,
+)
 from .clients import __main__ as clients
 from .comparison import come_first
 from .harness import QUICK_RESULTS, RESULTS, commit, print_table
@@ -60,6 +70,9 @@ PARTS: Final = {
     "memory-deflate": Part(
         memory_deflate.main, "memory_deflate", 1, 8, "settings of permessage-deflate", False
     ),
+    "deflate-levels": Part(
+        deflate_levels.main, "deflate_levels", 1, 8, "levels of permessage-deflate", False
+    ),
     "fairness": Part(fairness.main, "fairness", 8, 15, "a quiet client beside a flood"),
 }
 
@@ -90,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     if options.list:
         for name, part in PARTS.items():
-            print(f"{name:11} {part.minutes:3} min, quick {part.quick_seconds:3} s: {part.about}")
+            print(f"{name:14} {part.minutes:3} min, quick {part.quick_seconds:3} s: {part.about}")
         return 0
     if options.realtime:
         come_first(parser)

@@ -81,7 +81,7 @@ class Server:
 
 
 ALL_DEFLATE: Final = ("zlib", "isal", "zlib-ng")
-OUR_DEFLATE: Final = ("zlib", "zlib:1", "isal", "isal:0", "zlib-ng")
+OUR_DEFLATE: Final = ("zlib", "zlib:6", "isal", "isal:0", "zlib-ng")
 PURE: Final = {"RFC6455_PURE": "1"}
 
 SERVERS: Final[tuple[Server, ...]] = (

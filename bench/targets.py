@@ -97,6 +97,9 @@ def _targets() -> Iterable[Target]:
         title, where = f"deflated echo, JSON of {name}", {"size": size}
         yield Target(f"{title}, zlib", "deflate", where, "rfc6455", ("websockets",), 1.5)
         yield Target(f"{title}, isal", "deflate", where, "rfc6455 isal", ("aiohttp isal",), 1.1)
+        # aiohttp compresses at level 0, and more octets travel.
+        level_0 = f"{title}, isal at level 0"
+        yield Target(level_0, "deflate", where, "rfc6455 isal:0", ("aiohttp isal",), 1.1)
     where = {"size": 128, "in_flight": 16}
     title = "client, 128 B, 16 in flight"
     yield Target(f"{title}, asyncio", "clients", where, "rfc6455", ("picows.websockets",), 1.2)

@@ -50,7 +50,8 @@ class PermessageDeflate(ExtensionFactory):
     that is so only while a message is under way.
 
     Attributes:
-        level: of compression, as the library counts; None for its default.
+        level: of compression, as the library counts: the lowest is the fastest; None for its own
+            default.
         memory_level: 1 to 9; how much memory the compressor may use.
         window_bits: 8 to 15; how far back our compressor looks (2 ** bits bytes), at most.
         peer_window_bits: the same of the peer's compressor; what we ask for, if it can be asked.
@@ -61,7 +62,7 @@ class PermessageDeflate(ExtensionFactory):
             ``zlib_ng.zlib_ng``.
     """
 
-    level: int | None = None
+    level: int | None = 1
     memory_level: int = 5
     window_bits: int = 12
     peer_window_bits: int = 12
@@ -243,7 +244,8 @@ class _Deflate(Extension):
         compressor = self._compressor
         if compressor is None:
             compressor = self._compressor = self._settings._new_compressor(self._own_bits)
-        data = self._compress(compressor, payload)
+        data: bytes = compressor.compress(payload)
+        data += compressor.flush(self._settings.library.Z_SYNC_FLUSH)
         if not final:
             return data
         if not self._own_takeover:
@@ -256,16 +258,13 @@ class _Deflate(Extension):
 
     def encode_shared(self, payload: bytes) -> bytes:
         compressor = self._settings._new_compressor(self._own_bits)
-        return _without_tail(self._compress(compressor, payload))
+        data = compressor.compress(payload)
+        return _without_tail(data + compressor.flush(self._settings.library.Z_SYNC_FLUSH))
 
     def skip_shared(self) -> None:
         # The peer's window has moved on by a message that our compressor has not seen: it may not
         # look back any more. A new one looks back at nothing but what it has made itself.
         self._compressor = None
-
-    def _compress(self, compressor: Any, payload: bytes) -> bytes:
-        data: bytes = compressor.compress(payload)
-        return data + compressor.flush(self._settings.library.Z_SYNC_FLUSH)  # type: ignore[no-any-return]
 
     def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
         self._is_empty = self._is_empty and not payload
@@ -298,25 +297,18 @@ class _Deflate(Extension):
                 inflater = self._inflater = self._new_inflater()
             piece = data[position : position + PIECE]
             step = STEP if left is None or left >= STEP else left + 1
-            chunk = inflater.decompress(piece, step)
+            chunk: bytes = inflater.decompress(piece, step)
             position += len(piece)
             ended = inflater.eof
-            if not ended and not chunks and position == len(data) and len(chunk) < step:
-                # Nearly every message.
-                self._remember(chunk)
-                return chunk  # type: ignore[no-any-return]
-            if chunk:
-                chunks.append(chunk)
-                self._remember(chunk)
-                if left is not None:
-                    left -= len(chunk)
-                    if left < 0:
-                        # The error's traceback keeps this frame, and the connection the error.
-                        chunks.clear()
-                        del chunk
-                        raise ProtocolError(
-                            CloseCode.MESSAGE_TOO_BIG, "message is too large when inflated"
-                        )
+            if left is not None:
+                left -= len(chunk)
+                if left < 0:
+                    # The error's traceback keeps this frame, and the connection the error.
+                    del chunks, chunk
+                    raise ProtocolError(
+                        CloseCode.MESSAGE_TOO_BIG, "message is too large when inflated"
+                    )
+            self._remember(chunk)
             if ended:
                 # §7.2.3.4: a block with BFINAL ends DEFLATE's stream, not the message, and what
                 # follows may still refer to what came before.
@@ -327,10 +319,11 @@ class _Deflate(Extension):
                     raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many final blocks")
             elif len(chunk) == step:
                 position -= len(inflater.unconsumed_tail)
+                chunks.append(chunk)
                 continue
             if position == len(data):
-                break
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return b"".join((*chunks, chunk)) if chunks else chunk
+            chunks.append(chunk)
 
     def _new_inflater(self) -> Any:
         library = self._settings.library

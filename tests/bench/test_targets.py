@@ -11,7 +11,7 @@ import pytest
 from bench.__main__ import PARTS, is_done
 from bench.clients.__main__ import CLIENTS
 from bench.harness import commit
-from bench.peers import names
+from bench.peers import SERVERS, names
 from bench.report import PLOTS, write_report
 from bench.targets import TARGETS, Target, judge, load_results, main, table
 
@@ -68,7 +68,7 @@ def test_fairness_is_the_ratio_to_the_figure_without_a_flood() -> None:
 
 def test_targets_name_what_exists() -> None:
     files = {part.results for part in PARTS.values()}
-    deflating = {f"{name} isal" for name in names()}
+    deflating = {f"{s.name} {library}" for s in SERVERS for library in s.deflate[1:]}
     known = {*names(), *deflating, *(client.name for client in CLIENTS), "its codec"}
     for target in TARGETS:
         assert target.source in files

@@ -80,7 +80,7 @@ def xor(data: bytes, octet: int = 0x55) -> bytes:
 
 
 def deflate(data: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=-12, memLevel=5)
+    compressor = zlib.compressobj(1, wbits=-12, memLevel=5)
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 

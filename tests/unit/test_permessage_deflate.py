@@ -107,6 +107,19 @@ def test_every_level_of_the_library_works(library: ModuleType) -> None:
         assert decode(accept(PermessageDeflate()), payload) == message
 
 
+@each_library
+def test_level_is_1_unless_another_is_asked_for(library: ModuleType) -> None:
+    message = messages_with_repetitions(1000, 8000, 1)
+
+    def encoded(**options: Any) -> bytes:
+        deflate = PermessageDeflate(library=library, **options)
+        return accept(deflate).encode(message, final=True)
+
+    default = encoded(level=library.Z_DEFAULT_COMPRESSION)
+    assert encoded() == encoded(level=1) != encoded(level=3)
+    assert encoded(level=None) == default
+
+
 def unproven() -> ModuleType:
     """A library with zlib's interface of which nobody has shown how far it looks back."""
     library = ModuleType("unproven")
