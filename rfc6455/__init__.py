@@ -35,6 +35,7 @@ from .errors import (
 )
 from .events import Closed, Event, Fault, Fragment, Message, Ping, Pong
 from .extensions import Extension, ExtensionFactory, PermessageDeflate
+from .frameobserver import FrameObserver
 from .headers import Headers
 from .http import Request, Response
 from .limits import Limits
@@ -44,6 +45,7 @@ from .overflow import Overflow
 from .prepared import PreparedMessage
 from .router import Route, Router
 from .state import State
+from .tracing import TracedFrame
 from .version import __version__
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "ExtensionFactory",
     "Fault",
     "Fragment",
+    "FrameObserver",
     "HandshakeError",
     "Headers",
     "Limits",
@@ -83,6 +86,7 @@ __all__ = [
     "Router",
     "Server",
     "State",
+    "TracedFrame",
     "TransportAction",
     "UsageError",
     "WebSocket",

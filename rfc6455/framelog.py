@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-from .connection import Connection, Role
+from .connection import Connection
 from .errors import ProtocolError
 from .events import Event
-from .frames import apply_mask
+from .frameobserver import FrameObserver
 from .logs import LoggerLike
 from .observer import Observer
-from .tracing import FrameTracer, TracedFrame, inflaters
+from .tracing import TracedFrame
 
 __all__ = ["FrameLog", "with_frame_log"]
 
@@ -25,7 +24,7 @@ SHOWN: Final = 40
 """Bytes of a payload."""
 
 
-class FrameLog(Observer):
+class FrameLog(FrameObserver):
     """Logs every frame at DEBUG: ``<`` for those that came, ``>`` for those that left.
 
     Args:
@@ -34,30 +33,28 @@ class FrameLog(Observer):
     """
 
     def __init__(self, logger: LoggerLike, then: Observer | None = None) -> None:
+        super().__init__(keep=SHOWN)
         self._logger = logger
         self._then = Observer() if then is None else then
-        self._tracers: WeakKeyDictionary[Any, tuple[FrameTracer, FrameTracer]] = WeakKeyDictionary()
 
     def opened(self, connection: Any, core: Connection) -> None:
         """Begins to look."""
-        is_server = core.role is Role.SERVER
-        received, sent = (
-            FrameTracer(masked=masked, extensions=(mine, mine), keep=SHOWN)
-            for masked in (is_server, not is_server)
-            for mine in [inflaters(bool(core.extensions))]
-        )
-        self._tracers[connection] = received, sent
+        super().opened(connection, core)
         self._then.opened(connection, core)
 
     def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
         """Logs what came."""
-        self._log("<", self._tracers[connection][0], data)
+        super().received(connection, data, events)
         self._then.received(connection, data, events)
 
     def sent(self, connection: Any, data: bytes, frames: int) -> None:
         """Logs what left."""
-        self._log(">", self._tracers[connection][1], data)
+        super().sent(connection, data, frames)
         self._then.sent(connection, data, frames)
+
+    def frame(self, connection: Any, frame: TracedFrame, *, sent: bool) -> None:
+        """Logs a frame."""
+        self._logger.debug("%s %s", ">" if sent else "<", _line(frame))
 
     def latency(self, connection: Any, seconds: float) -> None:
         """Logs how long a Ping took."""
@@ -79,10 +76,6 @@ class FrameLog(Observer):
         self._logger.debug("= closed with %d", code)
         self._then.closed(connection, code)
 
-    def _log(self, direction: str, tracer: FrameTracer, data: bytes) -> None:
-        for frame in tracer.receive_data(data):
-            self._logger.debug("%s %s", direction, _line(frame))
-
 
 def with_frame_log(observer: Observer | None, logger: LoggerLike) -> Observer | None:
     """Returns the observer, with a log of frames before it where the logger wants one."""
@@ -93,7 +86,7 @@ def _line(frame: TracedFrame) -> str:
     header = frame.header
     if header is None:
         return f"malformed {frame.head.hex(' ')}"
-    shown: object = apply_mask(frame.payload, header.masking_key or bytes(4))
+    shown: object = frame.unmasked
     messages = [event for event in frame.events if isinstance(event, str | bytes)]
     if messages:
         shown = messages[0][:SHOWN]

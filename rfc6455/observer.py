@@ -7,13 +7,13 @@ what is seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from .errors import ProtocolError
 from .events import Event
 
-__all__ = ["Observer"]
+__all__ = ["Observer", "ObserverLike", "observer_of"]
 
 
 class Observer:
@@ -43,3 +43,12 @@ class Observer:
 
     def closed(self, connection: Any, code: int) -> None:
         """The connection is over, with this close code (RFC 6455 §7.1.5)."""
+
+
+ObserverLike: TypeAlias = Observer | Callable[[Any], Observer | None]
+"""An observer, or a function that gets the request of each connection and returns one or None."""
+
+
+def observer_of(observer: ObserverLike | None, request: Any) -> Observer | None:
+    """Returns who observes the connection that a request has opened."""
+    return observer if observer is None or isinstance(observer, Observer) else observer(request)

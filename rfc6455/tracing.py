@@ -15,7 +15,7 @@ from .codec import Decoder
 from .errors import ProtocolError
 from .events import Event, Fault
 from .extensions import Extension, PermessageDeflate
-from .frames import FrameHeader, Opcode, decode_header
+from .frames import FrameHeader, Opcode, apply_mask, decode_header
 
 __all__ = ["FrameTracer", "TracedFrame", "inflaters"]
 
@@ -44,6 +44,12 @@ class TracedFrame:
     received: int = 0
     events: tuple[Event, ...] = ()
     compressed: bool = False
+
+    @property
+    def unmasked(self) -> bytes:
+        """The first bytes of the payload as they were before masking (RFC 6455 §5.3)."""
+        key = self.header.masking_key if self.header is not None else None
+        return apply_mask(self.payload, key or bytes(4))
 
     @property
     def error(self) -> ProtocolError | None:

@@ -33,6 +33,7 @@ from .chat import Chat
 from .config import Config, ConfigError
 from .fallback import Fallback
 from .feeds import Ticker
+from .frames import Tapes
 from .gate import UNAUTHENTICATED, Gate
 from .http import HttpError, Pages, answer, answer_json
 from .journal import connection_id
@@ -116,6 +117,7 @@ class App:
             max_rooms=config.max_rooms,
             feeds=list(feeds.values()),
         )
+        self._tapes = Tapes() if config.frames else None
         self._services = Services(self._chat, feeds, config.api_token)
         self._fallback = Fallback(self._admit, self._handle, self._gate.first_message_size)
         self._pages = self._make_pages()
@@ -130,6 +132,7 @@ class App:
                     max_name=protocol.MAX_NAME,
                     max_room=protocol.MAX_NAME,
                 ),
+                frames=config.frames,
             )
         )
 
@@ -256,6 +259,7 @@ class App:
                 max_connections=config.max_connections,
                 max_connections_per_address=config.max_connections_per_address or None,
                 trusted_proxies=config.trusted_proxies,
+                observer=None if self._tapes is None else self._tapes.observe,
                 ssl=tls_context(config),
                 **where_to_listen(config),
             )
@@ -423,6 +427,9 @@ class App:
             await asyncio.sleep(TICK)
             if self._ticker is not None:
                 self._ticker.step()
+            if self._tapes is not None:
+                for session in self._sessions:
+                    self._tapes.tell(session)
             await self._chat.tick(asyncio.get_running_loop().time())
 
     async def _sweep(self) -> None:

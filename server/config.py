@@ -106,6 +106,9 @@ class Config:
     )
     history: int = _option(10_000, "messages kept in each room", metavar="N", least=1)
     history_days: float = _option(30.0, "for how long they are kept", metavar="DAYS", least=0)
+    frames: bool = _option(
+        False, "let people see the frames of their own connection, for those who learn"
+    )
     ticker: bool = _option(False, "have a live feed of made-up prices, for trying")
     auth: str = _option("open", "open lets guests in; token asks everybody for one", choices=AUTH)
     users: str = _option("", "an SQLite file with users, who can log in", metavar="FILE")

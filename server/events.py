@@ -18,6 +18,8 @@ __all__ = [
     "Event",
     "Expelled",
     "Feed",
+    "Frame",
+    "Frames",
     "Joined",
     "Left",
     "Limits",
@@ -91,11 +93,16 @@ class Limits(Struct, kw_only=True):
 
 
 class Welcome(Event, tag="welcome"):
-    """The first event on a connection."""
+    """The first event on a connection.
+
+    ``frames`` tells whether a client may see the frames of its own connection: it is told of them
+    if it connects with ``?frames``.
+    """
 
     server: str
     version: str
     limits: Limits
+    frames: bool = False
 
 
 class LogEvent(Event, kw_only=True, omit_defaults=True):
@@ -284,6 +291,44 @@ class Feed(Event, tag="feed"):
     value: Any
 
 
+class Frame(Struct, kw_only=True, omit_defaults=True):
+    """A frame (RFC 6455 §5.2) that has travelled on a client's connection.
+
+    Attributes:
+        time: when the server wrote or read it.
+        sent: whether the server sent it.
+        head: its header in hexadecimal, with the masking key.
+        opcode: its name, or what is wrong with the header.
+        fin: whether it ends its message.
+        compressed: whether it belongs to a message that permessage-deflate has compressed.
+        key: the masking key in hexadecimal; empty where there is none.
+        length: of the payload on the wire, in bytes.
+        text: the message that it completes, or else the payload; the beginning of it.
+        code: of a Close.
+    """
+
+    time: str
+    sent: bool
+    head: str
+    opcode: str
+    fin: bool
+    length: int
+    compressed: bool = False
+    key: str = ""
+    text: str = ""
+    code: int | None = None
+
+
+class Frames(Event, tag="frames", kw_only=True, omit_defaults=True):
+    """What has travelled on one's own connection, but for these events themselves.
+
+    ``missing`` tells how many frames were left out before the first one.
+    """
+
+    frames: list[Frame]
+    missing: int = 0
+
+
 AnyEvent: TypeAlias = (
     Welcome
     | Message
@@ -306,4 +351,5 @@ AnyEvent: TypeAlias = (
     | Appointed
     | Expelled
     | Feed
+    | Frames
 )

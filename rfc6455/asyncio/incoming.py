@@ -25,12 +25,13 @@ from ..addresses import TrustedProxies
 from ..budget import MemoryBudget
 from ..connection import Connection, Role
 from ..errors import HandshakeError
+from ..framelog import with_frame_log
 from ..handshake import Offer, ServerHandshake, validate
 from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
-from ..observer import Observer
+from ..observer import ObserverLike, observer_of
 from ..router import Route, Router
 from ..state import CONNECTING
 from .connection import WebSocket
@@ -65,7 +66,7 @@ class Options:
     trusted_proxies: TrustedProxies
     server_header: str
     memory_budget: MemoryBudget
-    observer: Observer | None
+    observer: ObserverLike | None
     logger: LoggerLike
 
 
@@ -272,7 +273,9 @@ class Incoming(asyncio.Protocol):
             subprotocol=subprotocol,
             on_lost=self._server.lost,
             budget=self._options.memory_budget,
-            observer=self._options.observer,
+            observer=with_frame_log(
+                observer_of(self._options.observer, request), self._options.logger
+            ),
         )
         self._answered = True
         self._cancel_timer()

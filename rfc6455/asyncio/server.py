@@ -23,12 +23,11 @@ from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..farewell import Drained, ReconnectHint, farewells
-from ..framelog import with_frame_log
 from ..headers import Headers
 from ..http import Request, Response
 from ..limits import Limits
 from ..logs import LoggerLike, LogSampler
-from ..observer import Observer
+from ..observer import ObserverLike
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..state import CLOSE_EXCHANGED, CLOSED
@@ -73,7 +72,7 @@ def serve(
     backlog: int = BACKLOG,
     server_header: str = SERVER_HEADER,
     memory_budget: MemoryBudget = PROCESS_BUDGET,
-    observer: Observer | None = None,
+    observer: ObserverLike | None = None,
     logger: LoggerLike | None = None,
 ) -> Server:
     """Makes a server; it starts with ``async with`` or ``await``.
@@ -115,7 +114,8 @@ def serve(
         server_header: value of the Server field; empty for none.
         memory_budget: for the unfinished messages of all connections together; by default one that
             all servers and clients of the process share.
-        observer: sees what happens on each connection; for metrics and traces.
+        observer: sees what happens on each connection; for metrics and traces. Or a function that
+            gets the `Request` of each, and returns who sees it, or None.
         logger: where to log, instead of ``rfc6455.server``.
 
     Raises:
@@ -147,7 +147,7 @@ def serve(
         trusted_proxies=TrustedProxies(trusted_proxies),
         server_header=server_header,
         memory_budget=memory_budget,
-        observer=with_frame_log(observer, logger),
+        observer=observer,
         logger=logger,
     )
     return Server(options, Listening(host, port, path, sock, reuse_port, backlog, ssl))

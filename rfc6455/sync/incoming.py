@@ -22,12 +22,13 @@ from ..addresses import TrustedProxies
 from ..budget import MemoryBudget
 from ..connection import Connection, Role
 from ..errors import HandshakeError, UsageError
+from ..framelog import with_frame_log
 from ..handshake import Offer, ServerHandshake, validate
 from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
-from ..observer import Observer
+from ..observer import ObserverLike, observer_of
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
@@ -61,7 +62,7 @@ class Options:
     ssl: ssl.SSLContext | None
     server_header: str
     memory_budget: MemoryBudget
-    observer: Observer | None
+    observer: ObserverLike | None
     logger: LoggerLike
 
 
@@ -261,7 +262,9 @@ class Incoming:
             subprotocol=subprotocol,
             trailing_data=self._handshake.trailing_data,
             budget=self._options.memory_budget,
-            observer=self._options.observer,
+            observer=with_frame_log(
+                observer_of(self._options.observer, request), self._options.logger
+            ),
         )
 
     def _refuse(self, stream: Stream, response: Response) -> None:

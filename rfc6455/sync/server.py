@@ -26,13 +26,12 @@ from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
 from ..extensions import DEFAULT_EXTENSIONS, ExtensionFactory
 from ..farewell import Drained, ReconnectHint, farewells
-from ..framelog import with_frame_log
 from ..headers import Headers
 from ..http import Request
 from ..limits import Limits
 from ..listening import checked_port, remove_unix_socket, tcp_sockets, unix_socket
 from ..logs import LoggerLike, LogSampler
-from ..observer import Observer
+from ..observer import ObserverLike
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
@@ -76,7 +75,7 @@ def serve(
     backlog: int = BACKLOG,
     server_header: str = SERVER_HEADER,
     memory_budget: MemoryBudget = PROCESS_BUDGET,
-    observer: Observer | None = None,
+    observer: ObserverLike | None = None,
     logger: LoggerLike | None = None,
 ) -> Server:
     """Makes a server; it starts with ``with``, or with `Server.start`.
@@ -119,7 +118,8 @@ def serve(
         server_header: value of the Server field; empty for none.
         memory_budget: for the unfinished messages of all connections together; by default one that
             all servers and clients of the process share.
-        observer: sees what happens on each connection; for metrics and traces. It is called from
+        observer: sees what happens on each connection; for metrics and traces. Or a function that
+            gets the `Request` of each, and returns who sees it, or None. It is called from
             many threads, by the one at work on a connection, which cannot be used meanwhile: it may
             look at its properties, but must not call its methods.
         logger: where to log, instead of ``rfc6455.server``.
@@ -152,7 +152,7 @@ def serve(
         ssl=ssl,
         server_header=server_header,
         memory_budget=memory_budget,
-        observer=with_frame_log(observer, logger),
+        observer=observer,
         logger=logger,
     )
     return Server(options, Listening(host, port, path, sock, reuse_port, backlog))

@@ -10,8 +10,10 @@ from rfc6455.connection import Connection, Role
 from rfc6455.errors import ProtocolError
 from rfc6455.extensions import PermessageDeflate
 from rfc6455.framelog import FrameLog, with_frame_log
+from rfc6455.frameobserver import FrameObserver
 from rfc6455.frames import Opcode
-from rfc6455.observer import Observer
+from rfc6455.observer import Observer, observer_of
+from rfc6455.tracing import TracedFrame
 from tests.helpers import both_roles, peer_frame
 from tests.negotiation import open_pair
 
@@ -90,3 +92,35 @@ def test_it_is_there_only_while_it_is_wanted() -> None:
     assert with_frame_log(None, logger) is None
     logger.setLevel(logging.DEBUG)
     assert isinstance(with_frame_log(observer, logger), FrameLog)
+
+
+def test_who_observes_may_depend_on_the_request() -> None:
+    observer = Observer()
+    assert observer_of(None, "request") is None
+    assert observer_of(observer, "request") is observer
+    assert observer_of({"watched": observer}.get, "watched") is observer
+    assert observer_of({"watched": observer}.get, "other") is None
+
+
+@both_roles
+def test_frames_for_a_program(role: Role) -> None:
+    seen = []
+
+    class Seer(FrameObserver):
+        def frame(self, connection: object, frame: TracedFrame, *, sent: bool) -> None:
+            super().frame(connection, frame, sent=sent)
+            seen.append((connection, sent, frame.unmasked, frame.error is None))
+
+    seer, somebody, core = Seer(keep=3), Somebody(), Connection(role)
+    seer.opened(somebody, core)
+    data = peer_frame(role, Opcode.TEXT, b"hello")
+    seer.received(somebody, data[:4], [])
+    assert seen == []
+    seer.received(somebody, data[4:] + b"\xff", [])
+    core.send("me")
+    seer.sent(somebody, core.data_to_send(), 1)
+    assert seen == [
+        (somebody, False, b"hel", True),
+        (somebody, False, b"", False),
+        (somebody, True, b"me", True),
+    ]
