@@ -120,9 +120,15 @@ class WebSocket(Endpoint):
     def _run_out(self, iterating: bool) -> None:
         if self._ended and not self._backlog:
             error = self._reach_end()
-            raise (
-                StopAsyncIteration if iterating and isinstance(error, ConnectionClosedOK) else error
-            )
+            try:
+                raise (
+                    StopAsyncIteration
+                    if iterating and isinstance(error, ConnectionClosedOK)
+                    else error
+                )
+            finally:
+                # Its traceback has this frame: a cycle would keep the connection, and its buffers.
+                del error
 
     def _caught_up(self) -> None:
         if self._may_read():

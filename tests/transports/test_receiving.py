@@ -407,6 +407,32 @@ async def test_a_connection_that_ended_is_freed_at_once() -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("iterating", [True, False])
+@virtual_time
+async def test_a_connection_that_broke_is_freed_at_once(iterating: bool) -> None:
+    """What was raised has frames; if one of them has what was raised, that is a cycle."""
+    websocket, transport = make_websocket()
+    transport.feed_eof()
+    await settle()
+    gone = weakref.ref(websocket)
+    gc.disable()
+    try:
+        try:
+            if iterating:
+                async for _ in websocket:
+                    raise AssertionError
+            else:
+                await websocket.recv()
+        except ConnectionClosedError:
+            pass
+        transport.set_protocol(asyncio.Protocol())
+        del websocket
+        await settle()
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 @virtual_time
 async def test_repr_tells_state_and_peer() -> None:
     websocket, transport = make_websocket()
