@@ -22,6 +22,7 @@ import { joinRoom } from "./page/rooms.js";
 import "./page/search.js";
 import { renderStatus } from "./page/status.js";
 import { stopTyping } from "./page/typing.js";
+import { WatchedSocket } from "./page/wire.js";
 import { explain } from "./page/words.js";
 import { currentLogin, freshToken } from "./session.js";
 
@@ -37,7 +38,11 @@ function say(text, tone) {
 function makeClient() {
   const url = new URL("/ws", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  return new ChatClient(url.href, { token: freshToken, fallback: EventSocket });
+  return new ChatClient(url.href, {
+    WebSocket: WatchedSocket,
+    fallback: EventSocket,
+    token: freshToken,
+  });
 }
 
 async function signIn(name) {

@@ -37,7 +37,7 @@
  * | `joined`, `left`, `typing`, `read`, `feed`   | the server's event                             |
  * | `room_created`, `room_described`,            | the server's event                             |
  * | `room_removed`, `room_count`, `room_access`, |                                                |
- * | `appointed`                                  |                                                |
+ * | `appointed`, `frames`                        |                                                |
  * | `fault`                                      | a {@link ChatError} that answers no command    |
  *
  * @module
@@ -75,7 +75,7 @@ export { Delivery } from "./client/outbox.js";
 const PASSED_ON = new Set(
   (
     "joined left typing read feed room_created room_described room_removed room_count room_access" +
-    " appointed"
+    " appointed frames"
   ).split(" "),
 );
 
@@ -188,6 +188,11 @@ export class ChatClient extends Commands {
   /** While waiting for the next attempt: make it now. */
   retryNow() {
     this.#line.retryNow();
+  }
+
+  /** Go on over another connection; nothing is lost between the two. */
+  reconnect() {
+    this.#line.reconnect();
   }
 
   /**

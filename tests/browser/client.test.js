@@ -844,3 +844,17 @@ test("of events that come together, those of a connection that was closed are no
   await harness.receive([message(1, "one"), message(2, "two")]);
   assert.deepEqual(texts(harness.take("message")), ["one"]);
 });
+
+test("reconnect goes on over another connection at once", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby", [message(1, "one")]);
+  const before = harness.socket;
+  harness.client.reconnect();
+  assert.ok(before.closed);
+  assert.equal(before.code, 4000);
+  await harness.open();
+  await harness.welcome();
+  await harness.admit("lobby", [message(2, "two")]);
+  assert.deepEqual(texts(harness.take("entered").at(-1).messages), ["two"]);
+});

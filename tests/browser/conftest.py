@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def server() -> Iterator[ChatServer]:
     """The chat server; a test that stops it starts it again."""
-    server = ChatServer("--feeds", "prices=0.1")
+    server = ChatServer("--feeds", "prices=0.1", "--frames")
     server.start()
     yield server
     server.stop()

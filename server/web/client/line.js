@@ -139,6 +139,12 @@ export class Line {
     if (this.#status.status === "waiting") this.#open();
   }
 
+  reconnect() {
+    if (!this.online) return this.retryNow();
+    this.#release(COMING_BACK);
+    this.#open();
+  }
+
   // -- Opening --------------------------------------------------------------------------------
 
   #open() {
