@@ -26,6 +26,7 @@ import pytest
 import websockets.asyncio.client
 
 import rfc6455
+import rfc6455.sync
 from rfc6455 import ConnectionClosed, HandshakeError, WebSocket
 from rfc6455.testing import serving, settle, virtual_time
 from tests.helpers import async_test
@@ -69,7 +70,8 @@ async def say(websocket: WebSocket, **command: Any) -> None:
 # Everybody hears everybody
 
 
-def test_talk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["talk_server.py", "threads_talk.py"])
+def test_talk(program: str, tmp_path: Path) -> None:
     @async_test
     async def talk(port: int) -> None:
         uri = f"ws://localhost:{port}"
@@ -89,7 +91,7 @@ def test_talk(tmp_path: Path) -> None:
                 await one.send(nonsense)
                 assert (await receive(one))["type"] == "error"
 
-    with running("talk_server.py", tmp_path) as port:
+    with running(program, tmp_path) as port:
         talk(port)
 
 
@@ -125,7 +127,8 @@ def token(lifetime: float = 60, secret: str = SECRET, **claims: Any) -> str:
     return jwt.encode({k: v for k, v in claims.items() if v is not None}, secret, "HS256")
 
 
-def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("program", ["token_auth.py", "threads_tokens.py"])
+def test_tokens(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", SECRET)
 
     @async_test
@@ -157,7 +160,7 @@ def test_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 await rfc6455.connect(uri, subprotocols=offered)
             assert refused.value.status == 401
 
-    with running("token_auth.py", tmp_path) as port:
+    with running(program, tmp_path) as port:
         talk(port)
 
 
@@ -176,10 +179,26 @@ async def test_a_token_that_expires_ends_the_connection() -> None:
         assert 3590 < asyncio.get_running_loop().time() <= 3600
 
 
+def test_a_token_that_expires_ends_the_connection_of_a_thread() -> None:
+    recipe = load("threads_tokens")
+    offered = ["talk", f"bearer.{recipe.create_token('ann', 0.5)}"]
+    with (
+        rfc6455.sync.serve(recipe.talk, "localhost", 0, select_subprotocol=recipe.admit) as server,
+        rfc6455.sync.connect(
+            f"ws://localhost:{server.sockets[0].getsockname()[1]}", subprotocols=offered
+        ) as websocket,
+    ):
+        assert json.loads(websocket.recv()) == {"connected": "ann"}
+        with pytest.raises(ConnectionClosed):
+            websocket.recv()
+        assert websocket.close_code == recipe.EXPIRED
+
+
 # Rates
 
 
-def test_rates(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["rate_limit.py", "threads_rates.py"])
+def test_rates(program: str, tmp_path: Path) -> None:
     @async_test
     async def talk(port: int) -> None:
         uri = f"ws://localhost:{port}"
@@ -193,12 +212,13 @@ def test_rates(tmp_path: Path) -> None:
                         refused += 1
         assert refused > 0
 
-    with running("rate_limit.py", tmp_path) as port:
+    with running(program, tmp_path) as port:
         talk(port)
 
 
-def test_buckets_empty_and_fill() -> None:
-    limiter = load("rate_limit").RateLimiter(burst=3, per_second=0.5)
+@pytest.mark.parametrize("program", ["rate_limit", "threads_rates"])
+def test_buckets_empty_and_fill(program: str) -> None:
+    limiter = load(program).RateLimiter(burst=3, per_second=0.5)
     assert [limiter.wait_for("ann", 0.0) for _ in range(4)] == [0, 0, 0, 2]
     assert limiter.wait_for("bob", 0.0) == 0
     assert limiter.wait_for("ann", 1.0) == 1
@@ -226,7 +246,8 @@ async def test_who_does_not_stop_is_disconnected() -> None:
 # Notifications
 
 
-def test_notifications(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["notifications.py", "threads_notifications.py"])
+def test_notifications(program: str, tmp_path: Path) -> None:
     def publish(port: int, topic: str, body: bytes, kind: str = "application/json") -> Any:
         connection = http.client.HTTPConnection("localhost", port)
         connection.request("POST", f"/topics/{topic}", body, {"Content-Type": kind})
@@ -264,7 +285,7 @@ def test_notifications(tmp_path: Path) -> None:
         ):
             assert "error" in await asyncio.to_thread(publish, port, topic, body, kind)
 
-    with running("notifications.py", tmp_path) as port:
+    with running(program, tmp_path) as port:
         talk(port)
         assert b"<title>Notifications</title>" in ask(port, "GET", "/")[1]
 
@@ -272,14 +293,15 @@ def test_notifications(tmp_path: Path) -> None:
 # Prices
 
 
-def test_ticker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["ticker.py", "threads_ticker.py"])
+def test_ticker(program: str, tmp_path: Path) -> None:
     @async_test
     async def talk(port: int) -> None:
         async with rfc6455.connect(f"ws://localhost:{port}/stocks") as websocket:
             told = [await receive(websocket) for _ in range(6)]
         assert {quote["symbol"] for quote in told} == {"AAPL", "AMZN", "GOOGL", "MSFT", "TSLA"}
 
-    with running("ticker.py", tmp_path) as port:
+    with running(program, tmp_path) as port:
         talk(port)
         assert b"<title>Prices</title>" in ask(port, "GET", "/")[1]
 
@@ -322,7 +344,8 @@ async def test_who_watches_slowly_sees_the_latest_prices() -> None:
 # Rooms
 
 
-def test_rooms(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["rooms.py", "threads_rooms.py"])
+def test_rooms(program: str, tmp_path: Path) -> None:
     @async_test
     async def talk(port: int) -> None:
         uri = f"ws://localhost:{port}"
@@ -360,7 +383,7 @@ def test_rooms(tmp_path: Path) -> None:
             await ann.send("nonsense")
             assert "error" in await receive(ann)
 
-    with running("rooms.py", tmp_path) as port:
+    with running(program, tmp_path) as port:
         talk(port)
 
 
@@ -380,7 +403,8 @@ async def test_rooms_leave_nothing_behind() -> None:
 
 
 def test_the_page_includes_every_recipe() -> None:
-    included = re.findall(r"literalinclude\} \.\./\.\./examples/(\S+)", PAGE.read_text("utf-8"))
+    page = PAGE.read_text("utf-8")
+    included = re.findall(r"literalinclude\} \.\./\.\./examples/(\S+)", page)
     assert sorted(included) == sorted(
         f"{name}.py"
         for name in (
@@ -389,7 +413,11 @@ def test_the_page_includes_every_recipe() -> None:
             "rooms",
             "talk_client",
             "talk_server",
+            "threads_ticker",
             "ticker",
             "token_auth",
         )
     )
+    linked = set(re.findall(r"examples/(threads_\w+\.py)", page))
+    programs = {path.name for path in EXAMPLES.glob("threads_*.py")}
+    assert linked == programs - {"threads_client.py", "threads_server.py"}

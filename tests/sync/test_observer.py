@@ -288,7 +288,9 @@ def test_connections_that_send_each_other_away_do_not_wait_for_each_other() -> N
                     peer.send(BEGUN[start : start + 100])
                 except OSError:
                     break
-            return peer.close_frame().code
+            code = peer.close_frame().code
+            peer.end()
+            return code
 
         def receive(websocket: Any) -> None:
             with pytest.raises(ConnectionClosedError):
