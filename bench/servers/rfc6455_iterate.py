@@ -2,7 +2,7 @@
 
 import argparse
 import importlib
-from typing import Final
+from typing import Any, Final
 
 import rfc6455
 
@@ -35,7 +35,8 @@ def extensions(deflate: str | None) -> list[rfc6455.ExtensionFactory]:
         return []
     name, _, level = deflate.partition(":")
     library = importlib.import_module(LIBRARIES[name])
-    return [rfc6455.PermessageDeflate(library=library, level=int(level) if level else None)]
+    options: dict[str, Any] = {"level": int(level)} if level else {}
+    return [rfc6455.PermessageDeflate(library=library, **options)]
 
 
 async def main(options: argparse.Namespace) -> None:
