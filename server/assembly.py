@@ -56,6 +56,10 @@ def check_whole(config: Config) -> None:
             "workers: several processes need an engine that they share, and there is none yet: each"
             " would have rooms of its own. Run one, and let event_loop be uvloop"
         )
+    if config.durability == "memory" and config.database:
+        raise ConfigError("durability: with memory, nothing goes into a database")
+    if config.durability == "full" and not config.database:
+        raise ConfigError("durability: full needs a database")
     if bool(config.tls_certificate) != bool(config.tls_key):
         raise ConfigError("tls_certificate and tls_key: one without the other")
     if config.unix_socket and config.systemd:
@@ -118,7 +122,8 @@ def make_engine(config: Config) -> EmbeddedEngine:
     """Returns the engine, which has yet to be started."""
     return EmbeddedEngine(
         Path(config.database) if config.database else None,
-        durability=config.durability,
+        # In memory there is nothing to wait for.
+        durability="normal" if config.durability == "memory" else config.durability,
         kept=config.history,
         kept_seconds=config.history_days * 86400,
     )

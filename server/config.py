@@ -101,8 +101,9 @@ class Config:
     )
     durability: str = _option(
         "normal",
-        "what is acknowledged survives the end of the process (normal) or of the power (full)",
-        choices=tuple(DURABILITIES),
+        "what is acknowledged survives the end of the process (normal) or of the power (full);"
+        " memory is for a chat without a database",
+        choices=("memory", *DURABILITIES),
     )
     history: int = _option(10_000, "messages kept in each room", metavar="N", least=1)
     history_days: float = _option(30.0, "for how long they are kept", metavar="DAYS", least=0)

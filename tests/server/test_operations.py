@@ -495,6 +495,8 @@ async def test_one_address_has_so_many_connections() -> None:
     [
         ({"workers": 2}, "workers: several processes need an engine that they share"),
         ({"tls_key": "key.pem"}, "one without the other"),
+        ({"durability": "memory", "database": "x"}, "with memory, nothing goes into a database"),
+        ({"durability": "full"}, "full needs a database"),
         ({"unix_socket": "x", "systemd": True}, "one or the other"),
         ({"systemd": True}, "systemd: no socket was handed over"),
         ({"trusted_proxies": ("10.0.0.0/99",)}, "trusted_proxies: not a network"),
@@ -504,6 +506,12 @@ async def test_one_address_has_so_many_connections() -> None:
 def test_settings_that_cannot_be_put_to_use(settings: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         App(Config(**settings))
+
+
+@async_test
+async def test_a_chat_may_say_that_it_keeps_nothing() -> None:
+    async with running(durability="memory") as address, client(address, "Ann", "lobby") as ann:
+        assert (await ann.ask("send", room="lobby", text="hi"))["offset"] == 1
 
 
 def test_to_check_makes_no_file(tmp_path: Path) -> None:
