@@ -115,7 +115,9 @@ def test_a_client_outlives_a_restart_of_the_server(examples: Examples) -> None:
                 assert client.stdout.readline() == lines[2]
         finally:
             client.send_signal(signal.SIGINT)
-        assert client.communicate()[1] == ""
+        # What took long says more about the machine than about the program.
+        slow = re.compile(r"^Executing .* took .* seconds\n", re.MULTILINE)
+        assert slow.sub("", client.communicate()[1]) == ""
 
 
 def test_what_one_browser_sends_all_browsers_show(examples: Examples) -> None:
