@@ -49,6 +49,7 @@ class Limits:
         max_queued_size: the same in bytes.
         write_high_water: bytes that wait to be written; then ``send`` waits.
         max_unsent_size: bytes of pushed messages that wait behind those; see `Overflow`.
+        max_unsent_messages: the same in messages.
         write_timeout: in which a peer must take some of what waits to be written, when that is over
             the high-water mark. Breach: the transport is dropped.
 
@@ -77,7 +78,8 @@ class Limits:
     max_queued_messages: int | None = 16
     max_queued_size: int | None = 1 * MiB
     write_high_water: int = 64 * KiB
-    max_unsent_size: int = 1 * MiB
+    max_unsent_size: int | None = 1 * MiB
+    max_unsent_messages: int | None = 4096
     write_timeout: float | None = 20.0
 
     control_rate: float | None = None

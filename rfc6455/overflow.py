@@ -1,11 +1,13 @@
 """Messages for a peer that reads too slowly: which of them wait, and which give way.
 
-What lives here: a queue bounded in bytes, in which a message may take the place of one with the
-same key. This file does not know when the peer takes what waits, nor what a connection is.
+What lives here: a queue bounded in bytes and in messages, in which a message may take the place of
+one with the same key. This file does not know when the peer takes what waits, nor what a connection
+is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from enum import Enum
 from typing import NamedTuple
@@ -50,17 +52,19 @@ class PushQueue:
     """Pushed messages that wait for one peer, in order.
 
     Args:
-        limit: of their payloads together, in bytes.
+        max_size: of their payloads together, in bytes; None for no limit.
+        max_messages: how many there may be; None for no limit.
 
     Attributes:
         size: of their payloads together, in bytes.
         dropped: how many have been given up so far.
     """
 
-    __slots__ = ("_limit", "_waiting", "dropped", "size")
+    __slots__ = ("_max_messages", "_max_size", "_waiting", "dropped", "size")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, max_size: int | None, max_messages: int | None = None) -> None:
+        self._max_size = math.inf if max_size is None else max_size
+        self._max_messages = math.inf if max_messages is None else max_messages
         self._waiting: dict[Hashable, Pushed] = {}
         self.size = 0
         self.dropped = 0
@@ -76,18 +80,19 @@ class PushQueue:
             key: one with the same key that waits gives it its place; None for none.
             overflow: what happens when there is no room.
         """
-        waiting, limit = self._waiting, self._limit
+        waiting = self._waiting
         key = object() if key is None else key
         replaced = waiting.get(key)
         size = self.size + pushed.message.size - (replaced.message.size if replaced else 0)
+        count = len(waiting) + (replaced is None)
         dropped = 0
-        if size > limit:
+        if self._is_over(size, count):
             if overflow is Overflow.DISCONNECT:
                 return Outcome(False, 0)
-            if overflow is Overflow.DROP_NEWEST or pushed.message.size > limit:
+            if overflow is Overflow.DROP_NEWEST or self._is_over(pushed.message.size, 1):
                 self.dropped += 1
                 return Outcome(False, 1)
-            while size > limit:
+            while self._is_over(size, count - dropped):
                 oldest = next(iter(waiting))
                 given_up = waiting.pop(oldest)
                 if oldest != key:
@@ -97,6 +102,9 @@ class PushQueue:
         self.size = size
         self.dropped += dropped
         return Outcome(True, dropped)
+
+    def _is_over(self, size: int, count: int) -> bool:
+        return size > self._max_size or count > self._max_messages
 
     def pop(self) -> Pushed:
         """Gives out the message whose place is first."""

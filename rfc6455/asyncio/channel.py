@@ -100,7 +100,8 @@ class PythonChannel:
         """Sends a message without waiting.
 
         While more than `Limits.write_high_water` bytes wait to be written, pushed messages wait in
-        a queue of at most `Limits.max_unsent_size` bytes; in order, and before what is sent later.
+        a queue of at most `Limits.max_unsent_size` bytes and `Limits.max_unsent_messages` messages;
+        in order, and before what is sent later.
 
         Args:
             message: the message.

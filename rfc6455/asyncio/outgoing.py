@@ -204,7 +204,8 @@ class Outgoing(Channel, asyncio.Protocol):
 
     def _enqueue(self, pushed: Pushed, key: Hashable, overflow: Overflow) -> bool:
         if self._pushed is None:
-            self._pushed = PushQueue(self._core.limits.max_unsent_size)
+            limits = self._core.limits
+            self._pushed = PushQueue(limits.max_unsent_size, limits.max_unsent_messages)
         queued, dropped = self._pushed.put(pushed, key, overflow)
         if dropped:
             if self._observer is not None:

@@ -30,6 +30,8 @@ __all__ = ["Outgoing"]
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""
+HEADER: Final = 14
+"""Bytes of a frame's header at most (§5.2)."""
 
 
 class Outgoing(Link):
@@ -40,7 +42,8 @@ class Outgoing(Link):
         self._took_last = 0
         self._turns: deque[object] = deque()
         self._fragmenting: int | None = None
-        self._pushed = PushQueue(core.limits.max_unsent_size)
+        limits = core.limits
+        self._pushed = PushQueue(limits.max_unsent_size, limits.max_unsent_messages)
 
     # What an application sees
 
@@ -104,7 +107,8 @@ class Outgoing(Link):
         """Sends a message without waiting, however slowly the peer reads.
 
         While the peer keeps up it is the same as `send`. Otherwise the message joins a queue of at
-        most `Limits.max_unsent_size` bytes, and leaves by itself when the peer reads on.
+        most `Limits.max_unsent_size` bytes and `Limits.max_unsent_messages` messages, and leaves by
+        itself when the peer reads on.
 
         Args:
             message: the message.
@@ -124,7 +128,8 @@ class Outgoing(Link):
         with self._lock:
             if self._has_room():
                 self._core.send(message, compress=compress)
-                self._collected += len(message)
+                # The header counts: of messages without content, too, not any number may wait.
+                self._collected += len(message) + HEADER
                 if not self._more_to_answer() or not self._collects():
                     self._flush()
                     if self._unsent is not None:
@@ -261,7 +266,7 @@ class Outgoing(Link):
         message, compress = self._pushed.pop()
         if self._core.may_send:
             self._core.send(message, compress=compress)
-            self._collected += message.size
+            self._collected += message.size + HEADER
 
     def _begin_closing(self, code: int, reason: str = "") -> None:
         # What was pushed before goes before.

@@ -141,6 +141,18 @@ def test_what_waits_when_tcp_ends_is_forgotten() -> None:
             websocket.push("b")
 
 
+def test_not_any_number_of_messages_without_content_waits() -> None:
+    with pair(max_unsent_messages=10, write_timeout=None) as (websocket, _):
+        # Less waits than `send` would wait for.
+        while not websocket.unsent_size:
+            websocket.push(bytes(5_000))
+        pushed = 0
+        while websocket.push("", overflow=Overflow.DROP_NEWEST):
+            pushed += 1
+        assert pushed < 10_000
+        assert websocket.dropped == 1
+
+
 @pytest.mark.parametrize("message", [1, None, ["a"]], ids=str)
 def test_what_cannot_be_pushed_is_refused_at_once(message: Any) -> None:
     for connection in (pair(), congested()):

@@ -163,6 +163,16 @@ async def test_what_a_close_sends_before_it_is_not_copied() -> None:
     websocket.abort()
 
 
+@virtual_time
+async def test_not_any_number_of_messages_without_content_waits() -> None:
+    websocket, transport = congested(max_unsent_messages=10)
+    sent = [websocket.push("", overflow=Overflow.DROP_NEWEST) for _ in range(11)]
+    assert sent == [True] * 10 + [False]
+    transport.flow()
+    assert transport.messages == [""] * 10
+    websocket.abort()
+
+
 @pytest.mark.parametrize("message", [1, None, ["a"]], ids=str)
 @virtual_time
 async def test_what_cannot_be_pushed_is_refused_at_once(message: Any) -> None:

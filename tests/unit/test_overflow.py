@@ -97,6 +97,27 @@ def test_what_nobody_takes_is_forgotten() -> None:
     assert (len(queue), queue.size, queue.dropped) == (0, 0, 1)
 
 
+@pytest.mark.parametrize("limit", [2, 3, 4, None])
+def test_messages_are_counted_too(limit: int | None) -> None:
+    queue = PushQueue(None, limit)
+    fits = limit is None or limit >= 4
+    outcomes = [put(queue, "", key) for key in (None, None, "a", "a", None)]
+    assert outcomes[-1] == Outcome(queued=fits, dropped=0)
+    assert len(queue) == (4 if fits else limit)
+
+
+def test_of_many_without_content_the_oldest_give_way() -> None:
+    queue = PushQueue(None, 2)
+    outcomes = [put(queue, message, overflow=Overflow.DROP_OLDEST) for message in ("a", "", "b")]
+    assert outcomes == [QUEUED, QUEUED, Outcome(queued=True, dropped=1)]
+    assert taken(queue) == ["", "b"]
+
+
+def test_where_none_may_wait_each_is_given_up() -> None:
+    queue = PushQueue(None, 0)
+    assert put(queue, "", overflow=Overflow.DROP_OLDEST) == Outcome(queued=False, dropped=1)
+
+
 @given(
     st.integers(0, 20),
     st.lists(
