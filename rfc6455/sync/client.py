@@ -86,7 +86,7 @@ class connect:
         host: where to connect to in place of the host in the URI, which stays the one that is asked
             for and whose certificate is verified.
         port: likewise.
-        sock: a connected socket to use.
+        sock: a connected socket to use. It is closed with the connection, or when there is none.
         path: of a Unix domain socket to connect to.
         local_addr: host and port to connect from.
         happy_eyeballs_delay: how long an attempt to reach one of several addresses is alone before
@@ -100,7 +100,8 @@ class connect:
         backoff: for ``for``: makes the delays between attempts, in seconds, each time that a
             connection was opened. When they run out, the error is raised. By default they are
             random, up to 5 seconds at first, and doubled up to a minute. A Retry-After field
-            of the server lengthens them.
+            of the server lengthens them; a hint in its Close (`Close.retry_after`) takes the place
+            of the first.
 
     Raises:
         UsageError: the URI or another argument is not valid. Nothing was sent.
@@ -211,9 +212,16 @@ class connect:
 
     def open(self) -> WebSocket:
         """Connects. To close the connection is left to the caller."""
+        try:
+            return self._follow(self._destination)
+        except BaseException:
+            if self._route.sock is not None:
+                self._route.sock.close()
+            raise
+
+    def _follow(self, destination: Destination) -> WebSocket:
         timeout = self._limits.open_timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        destination = self._destination
         while True:
             answer, deadline = self._ask(destination, deadline)
             if not isinstance(answer, Response):

@@ -198,6 +198,7 @@ class Server:
         self.options = options
         self._listening = listening
         self._listeners: tuple[socket.socket, ...] = ()
+        self._starting = threading.Lock()
         self._sockets = ExitStack()
         self._changed = threading.Condition()
         self._clients: dict[threading.Thread, Incoming | Endpoint] = {}
@@ -230,25 +231,32 @@ class Server:
         return self._farewell is not None
 
     def start(self) -> Self:
-        """Starts listening, and accepting in a thread of its own.
+        """Starts listening, and accepting in a thread of its own; does nothing if it has started.
 
         Raises:
             OSError: an address or a path is in use, or is not this machine's.
-            UsageError: it was started before.
+            UsageError: it was closed.
         """
-        if self._listeners or self.is_closing:
-            raise UsageError("a server starts once")
-        with ExitStack() as sockets:
-            for sock in self._listening.bind():
+        if self.is_closing:
+            raise UsageError("a server that was closed does not start again")
+        with self._starting, ExitStack() as sockets:
+            if self._listeners:
+                return self
+            listeners = self._listening.bind()
+            for sock in listeners:
                 sockets.callback(sock.close)
+            for sock in listeners:
                 if self._listening.path is not None:
                     sockets.callback(remove_unix_socket, sock, os.stat(sock.getsockname()))
                 sock.listen(self._listening.backlog)
                 sock.setblocking(False)
-                self._listeners += (sock,)
-            accepting = Accepting(self._listeners, self._take_in, self.options.logger)
+            accepting = Accepting(listeners, self._take_in, self.options.logger)
             sockets.callback(accepting.stop)
-            self._sockets = sockets.pop_all()
+            with self._changed:
+                # Another thread may have closed it meanwhile.
+                if not self.is_closing:
+                    self._listeners = tuple(listeners)
+                    self._sockets = sockets.pop_all()
         return self
 
     def serve_forever(self) -> None:
@@ -360,7 +368,8 @@ class Server:
         """Takes another certificate, for the TLS of those who come from now on.
 
         Connections that are open go on as they are. The arguments are those of
-        `ssl.SSLContext.load_cert_chain`.
+        `ssl.SSLContext.load_cert_chain`. A certificate with another kind of key (ECDSA beside RSA)
+        stands beside the old one, as always in OpenSSL, and each client chooses.
 
         Raises:
             UsageError: the server does not speak TLS.

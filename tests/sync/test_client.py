@@ -491,6 +491,20 @@ def test_iteration_gives_up_when_the_delays_run_out() -> None:
             next(iter(connect(address, backoff=lambda: delays)))
 
 
+def test_a_socket_that_was_given_is_closed_when_there_is_no_connection() -> None:
+    unconnected = socket.socket()
+    with pytest.raises(OSError, match=r"."):
+        connect("ws://localhost/", sock=unconnected).open()
+    assert unconnected.fileno() == -1
+    ours, theirs = socket.socketpair()
+    with theirs:
+        refused = Task(connect("ws://localhost/", sock=ours).open)
+        theirs.sendall(b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n")
+        with pytest.raises(HandshakeError):
+            refused.result()
+    assert ours.fileno() == -1
+
+
 def test_a_socket_that_was_given_cannot_be_connected_again() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(UsageError, match="socket"):

@@ -56,8 +56,9 @@ def test_a_server_and_a_client_exchange_messages() -> None:
 
 def test_a_server_can_be_started_and_shut_down_by_hand() -> None:
     server = serve(echo, "127.0.0.1", 0).start()
-    with pytest.raises(UsageError, match="once"):
-        server.start()
+    listeners = server.sockets
+    assert server.start() is server
+    assert server.sockets == listeners
     websocket = connect(uri(server)).open()
     websocket.send("x")
     assert websocket.recv() == "x"
@@ -459,6 +460,38 @@ def test_a_handler_may_end_the_server() -> None:
         assert peer.close_frame() == Close(1001)
         peer.send(close(1001))
         assert peer.rest() == b""
+
+
+def test_a_server_that_was_closed_does_not_start_again() -> None:
+    server = serve(echo, "127.0.0.1", 0).start()
+    server.shutdown()
+    with pytest.raises(UsageError, match="again"):
+        server.start()
+
+
+def test_a_server_that_is_closed_while_it_starts_does_not_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = serve(echo, "127.0.0.1", 0)
+    bind = server._listening.bind
+
+    def bind_and_close(_: object) -> list[socket.socket]:
+        server.close()
+        return bind()
+
+    monkeypatch.setattr(type(server._listening), "bind", bind_and_close)
+    server.start()
+    assert server.sockets == ()
+    server.wait_closed()
+
+
+def test_a_start_that_fails_can_be_tried_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = serve(echo, "127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(OSError, match=r"."):
+            server.start()
+    with server as started:
+        assert started.sockets
 
 
 def test_a_server_that_never_started_can_be_closed() -> None:
