@@ -1,12 +1,9 @@
 """The engine for one process: SQLite, and subscribers in the same process.
 
-What lives here: the threads that own the database, how what has queued becomes one transaction, and
-who hears of it. The SQL is in `store`.
-
-A thread writes: it takes all that waits, carries it out in one transaction, commits, and only then
-lets anybody know. So a disk that takes a millisecond for each commit still takes many thousand
-messages in a second. When a transaction fails, all of it has failed, and the next one is tried as
-if nothing had been.
+What lives here: what is kept where, who is present, and who hears of what was appended. The SQL is
+in `store`. The threads that work with the database are in `worker`: one writes, and commits
+together what has queued up, so that a disk that takes a millisecond for each commit still takes
+many thousand messages in a second.
 """
 
 from __future__ import annotations
@@ -15,21 +12,16 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import logging
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
 
 from .base import (
     EVERYWHERE,
     Append,
     Appended,
-    Conflict,
     Engine,
     EngineError,
     Entry,
@@ -41,150 +33,9 @@ from .base import (
     UserRecord,
 )
 from .store import Store
+from .worker import Worker, explain
 
 __all__ = ["EmbeddedEngine"]
-
-MAX_BATCH: Final = 512
-"""Calls in a transaction."""
-MAX_WAITING: Final = 10_000
-"""Calls that may wait for a thread."""
-T = TypeVar("T")
-
-logger = logging.getLogger("rfc6455.chat")
-
-FAULTS: Final = {
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_BUSY: "the database is locked by another program",
-    sqlite3.SQLITE_LOCKED: "the database is locked by another program",
-    sqlite3.SQLITE_CORRUPT: "the database is damaged",
-    sqlite3.SQLITE_NOTADB: "the database is damaged, or no database",
-    sqlite3.SQLITE_READONLY: "the database cannot be written",
-    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
-    sqlite3.SQLITE_IOERR: "the disk cannot be read or written",
-}
-
-
-class _Call(Generic[T]):
-    """Something to be done with the database, and who waits for it."""
-
-    __slots__ = ("done", "future", "operation")
-
-    def __init__(
-        self, operation: Callable[[Store], T], done: Callable[[T], None] | None = None
-    ) -> None:
-        self.operation = operation
-        self.done = done
-        self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-    def settle(self, outcome: T | Exception) -> None:
-        """Tells the outcome, in the event loop's thread."""
-        if isinstance(outcome, Exception):
-            if not self.future.cancelled():
-                self.future.set_exception(outcome)
-            return
-        if self.done is not None:
-            try:
-                self.done(outcome)
-            except Exception:
-                # It is committed, and whoever waits, for this or for another call, is to know.
-                logger.exception("what was appended could not be told")
-        if not self.future.cancelled():
-            self.future.set_result(outcome)
-
-
-class _Worker:
-    """A thread with a connection to the database of its own.
-
-    Args:
-        name: of the thread.
-        open_store: makes the connection, now and after each failure that may be its own.
-        writing: whether its transactions write.
-    """
-
-    def __init__(self, name: str, open_store: Callable[[], Store], *, writing: bool) -> None:
-        self.fault: str | None = None
-        self._open_store = open_store
-        self._store: Store | None = open_store()
-        self._writing = writing
-        self._loop = asyncio.get_running_loop()
-        self._calls: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    async def call(
-        self, operation: Callable[[Store], T], done: Callable[[T], None] | None = None
-    ) -> T:
-        """Carries out an operation; calls ``done`` with its result before anybody goes on."""
-        if self._calls.qsize() >= MAX_WAITING:
-            raise EngineError("the database does not keep up")
-        call = _Call(operation, done)
-        self._calls.put(call)
-        return await call.future
-
-    async def close(self) -> None:
-        """Ends the thread when all that waits is done."""
-        self._calls.put(None)
-        await asyncio.to_thread(self._thread.join)
-
-    def _run(self) -> None:
-        ending = False
-        while not ending:
-            batch = []
-            call = self._calls.get()
-            while call is not None:
-                batch.append(call)
-                if len(batch) == MAX_BATCH or self._calls.empty():
-                    break
-                call = self._calls.get_nowait()
-            ending = call is None
-            if batch:
-                outcomes = self._carry_out(batch)
-                self._loop.call_soon_threadsafe(self._settle, batch, outcomes)
-        if self._store is not None:
-            self._store.close()
-
-    def _carry_out(self, batch: Sequence[_Call[Any]]) -> Sequence[Any]:
-        try:
-            if self._store is None:
-                self._store = self._open_store()
-            self._store.begin(writing=self._writing)
-            outcomes = [self._attempt(call) for call in batch]
-            self._store.commit()
-        except sqlite3.Error as error:
-            self._recover(error)
-            self.fault = _explain(error)
-            return [EngineError(self.fault) for _ in batch]
-        except Exception as error:
-            self._recover(None)
-            return [error for _ in batch]
-        self.fault = None
-        return outcomes
-
-    def _attempt(self, call: _Call[Any]) -> Any:
-        assert self._store is not None
-        try:
-            return call.operation(self._store)
-        except Conflict as conflict:
-            # Raised before anything was changed: the others' transaction goes on.
-            return conflict
-
-    def _recover(self, error: sqlite3.Error | None) -> None:
-        """Makes the connection what it was before the transaction, or lets it go."""
-        if self._store is None:
-            return
-        with contextlib.suppress(sqlite3.Error):
-            self._store.rollback()
-            if error is None or _primary(error) == sqlite3.SQLITE_FULL:
-                return
-        # What a failed connection takes for granted may be wrong. One in memory has nothing else.
-        if self._store.path is not None:
-            self._store.close()
-            self._store = None
-
-    @staticmethod
-    def _settle(batch: Sequence[_Call[Any]], outcomes: Sequence[Any]) -> None:
-        for call, outcome in zip(batch, outcomes, strict=True):
-            call.settle(outcome)
 
 
 class EmbeddedEngine(Engine):
@@ -240,15 +91,15 @@ class EmbeddedEngine(Engine):
         """See `Engine.start`."""
         try:
             self._owner = self._own()
-            self._writer = _Worker("chat-writer", self._open, writing=True)
+            self._writer = Worker("chat-writer", self._open, writing=True)
             # Readers do not wait for the writer. In memory there is but one connection.
             self._reader = (
                 self._writer
                 if self._path is None
-                else _Worker("chat-reader", self._open, writing=False)
+                else Worker("chat-reader", self._open, writing=False)
             )
         except sqlite3.Error as error:
-            raise EngineError(_explain(error)) from error
+            raise EngineError(explain(error)) from error
         now = self._milliseconds()
         uptime = await self._writer.call(lambda store: store.start(_boot(), now))
         self._started = self._monotonic() - uptime
@@ -479,15 +330,6 @@ class EmbeddedEngine(Engine):
 
     def _uptime(self) -> float:
         return self._monotonic() - self._started
-
-
-def _primary(error: sqlite3.Error) -> int:
-    """The kind of an error; SQLite's extended codes have it in their low byte."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _explain(error: sqlite3.Error) -> str:
-    return FAULTS.get(_primary(error), f"the database failed: {error}")
 
 
 def _boot() -> str:

@@ -533,7 +533,7 @@ async def test_an_append_that_nobody_waits_for_any_more_harms_nobody() -> None:
 
 @async_test
 async def test_calls_do_not_pile_up_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.engines.embedded.MAX_WAITING", 0)
+    monkeypatch.setattr("server.engines.worker.MAX_WAITING", 0)
     engine = EmbeddedEngine()
     with pytest.raises(EngineError, match="keep up"):
         await engine.start()
