@@ -96,7 +96,7 @@ async def test_it_closes() -> None:
         assert (websocket.close_code, websocket.close_reason) == (1001, "seeya")
 
 
-@pytest.mark.parametrize("bits", [8, 15])
+@pytest.mark.parametrize("bits", range(8, 16))
 @async_test
 async def test_it_declines_compression(bits: int) -> None:
     deflate = rfc6455.PermessageDeflate(threshold=0, window_bits=bits, peer_window_bits=bits)
