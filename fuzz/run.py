@@ -7,7 +7,8 @@
 
 A run starts from the seeds, from `fuzz/corpus`, and from what earlier runs left in `fuzz/.work`. An
 input that breaks a promise is written to the corpus, where the tests replay it from then on, and
-the run fails. So does a run without atheris: it would say nothing.
+the run fails. So does a run without atheris: it would say nothing. What an interrupted run has done
+counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +35,7 @@ from .targets import CORPUS, TARGETS, Target
 ROOT: Final = Path(__file__).parents[1]
 WORK: Final = ROOT / "fuzz" / ".work"
 EXECUTED: Final = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
+INTERRUPTED: Final = "libFuzzer: run interrupted"
 MOST_SECONDS_PER_INPUT: Final = 10
 MOST_MEMORY: Final = 1024
 """MiB; libFuzzer calls it a crash when the process takes more."""
@@ -106,15 +109,23 @@ def _libfuzzer(target: Target, arguments: Sequence[str], folders: Sequence[Path]
     command = [sys.executable, "-m", "fuzz.worker", target.name, *arguments]
     command += [f"-max_len={target.max_len}", "-print_final_stats=1", *map(str, folders)]
     environment = os.environ | ({"RFC6455_PURE": "1"} if target.pure else {})
-    process = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        cwd=ROOT,
-        env=environment,
-    )
-    return process.stdout.decode(errors="backslashreplace")
+    with tempfile.TemporaryFile() as log:
+        # In a session of its own: Ctrl+C would end it before it has told how far it came.
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+        log.seek(0)
+        return log.read().decode(errors="backslashreplace")
 
 
 def _found(target: Target) -> Path:
@@ -180,6 +191,9 @@ def main(arguments: list[str] | None = None) -> int:
         if result.crash:
             failed = True
             print("\n".join(result.log.splitlines()[-60:]), file=sys.stderr)
+        if INTERRUPTED in result.log:
+            print("interrupted", file=sys.stderr)
+            return 1
     return int(failed)
 
 

@@ -52,6 +52,16 @@ def test_run_counts_executions(capsys: pytest.CaptureFixture[str]) -> None:
     assert len((fuzz.run.WORK / "history.jsonl").read_text().splitlines()) == 2
 
 
+def test_interrupted_run_counts_and_is_the_last(
+    log: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log[0] = "==1== libFuzzer: run interrupted; exiting\nstat::number_of_executed_units: 12\n"
+    assert fuzz.run.main(["--runs", "99", "close", "utf8"]) == 1
+    said = capsys.readouterr()
+    assert [line.split()[:2] for line in said.out.splitlines()] == [["close", "12"]]
+    assert "interrupted" in said.err
+
+
 def test_run_fails_when_the_fuzzer_did_not_start(
     log: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
