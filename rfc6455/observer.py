@@ -41,6 +41,12 @@ class Observer:
     def dropped(self, connection: Any, messages: int) -> None:
         """So many pushed messages were given up, since the peer reads too slowly."""
 
+    def answered(self, status: int) -> None:
+        """A server has answered with plain HTTP: a page, or a refusal such as 408, 429 or 431.
+
+        Not for an observer that is chosen by request.
+        """
+
     def closed(self, connection: Any, code: int) -> None:
         """The connection is over, with this close code (RFC 6455 §7.1.5)."""
 

@@ -319,5 +319,8 @@ class RecordingObserver(Observer):
     def dropped(self, connection: Any, messages: int) -> None:
         self.seen.append(("dropped", messages))
 
+    def answered(self, status: int) -> None:
+        self.seen.append(("answered", int(status)))
+
     def closed(self, connection: Any, code: int) -> None:
         self.seen.append(("closed", code))

@@ -31,7 +31,7 @@ from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
-from ..observer import ObserverLike, observer_of
+from ..observer import Observer, ObserverLike, observer_of
 from ..router import Route, Router
 from ..state import CONNECTING
 from .connection import WebSocket
@@ -306,6 +306,8 @@ class Incoming(asyncio.Protocol):
                 self._transport.close()
             return
         answer = self._handshake.respond(response)
+        if isinstance(self._options.observer, Observer):
+            self._options.observer.answered(response.status)
         self._answered = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()

@@ -50,6 +50,9 @@ class PrometheusObserver(Observer):
         self._received = counter("received", "What was received.", "kind")
         self._sent_frames = counter("sent_frames", "Frames sent.")
         self._faults = counter("faults", "Faults and breaches of limits by peers.", "code")
+        self._answered = counter(
+            "answered", "Requests that got plain HTTP, refusals included.", "status"
+        )
         self._dropped = counter("dropped", "Pushed messages that slow peers missed.")
         self._sizes = Histogram(
             f"{prefix}_message_bytes", "Sizes of messages.", buckets=SIZES, registry=registry
@@ -103,6 +106,10 @@ class PrometheusObserver(Observer):
     def dropped(self, connection: Any, messages: int) -> None:
         """Counts what was given up."""
         self._dropped.inc(messages)
+
+    def answered(self, status: int) -> None:
+        """Counts an answer of plain HTTP."""
+        self._answered.labels(str(int(status))).inc()
 
     def closed(self, connection: Any, code: int) -> None:
         """Counts the end of a connection."""

@@ -28,7 +28,7 @@ from ..headers import Headers
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
-from ..observer import ObserverLike, observer_of
+from ..observer import Observer, ObserverLike, observer_of
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
@@ -277,6 +277,8 @@ class Incoming:
         except UsageError:
             self._server.log_error("opening handshake failed")
             return
+        if isinstance(self._options.observer, Observer):
+            self._options.observer.answered(response.status)
         limits = self._options.limits
         if pieces is not None and self._handshake.wants_content:
             stream.write_before(_in(limits.write_timeout), data)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 import rfc6455
 from rfc6455 import (
     ConnectionClosedError,
+    HandshakeError,
     MemoryBudget,
     Observer,
     Overflow,
@@ -106,6 +107,17 @@ def test_what_came_with_the_handshake_is_seen_after_the_opening() -> None:
         )
         assert peer.message() == "early"
     assert [what for what, *_ in observer.seen[:2]] == ["opened", "received"]
+
+
+def test_answers_that_open_nothing_are_seen() -> None:
+    observer = RecordingObserver()
+    with (
+        serving(echo, observer=observer, max_connections_per_address=1) as server,
+        connect(uri(server)),
+        pytest.raises(HandshakeError, match="429"),
+    ):
+        connect(uri(server)).open()
+    assert ("answered", 429) in observer.seen
 
 
 # The log of frames

@@ -102,6 +102,7 @@ def test_an_observer_that_overrides_nothing_sees_in_silence() -> None:
     observer.sent(None, b"", 0)
     observer.latency(None, 1.0)
     observer.dropped(None, 1)
+    observer.answered(503)
     observer.closed(None, 1000)
 
 
@@ -233,6 +234,34 @@ async def test_metrics_of_what_slow_peers_miss() -> None:
     assert registry.get_sample_value("ws_dropped_total") == 1
     assert registry.get_sample_value("ws_unsent_bytes") == 70_010
     websocket.abort()
+
+
+@real_time
+async def test_answers_that_open_nothing_are_seen() -> None:
+    registry = CollectorRegistry()
+
+    async def ignore(websocket: WebSocket) -> None:
+        """Nobody gets here."""
+
+    async with serve(
+        ignore,
+        "127.0.0.1",
+        0,
+        observer=PrometheusObserver(registry=registry),
+        limits=Limits(max_head_size=1000),
+    ) as server:
+        port = server.sockets[0].getsockname()[1]
+        for request, status in (
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 426),
+            (b"GET / HTTP/1.1\r\nX: " + bytes(2000), 431),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request)
+            assert (await reader.read()).startswith(b"HTTP/1.1 %d" % status)
+            writer.close()
+            await writer.wait_closed()
+            found = registry.get_sample_value("rfc6455_answered_total", {"status": str(status)})
+            assert found == 1
 
 
 # The budget
