@@ -57,7 +57,23 @@ def test_decode(wire: str, key: bytes | None, frame: Frame) -> None:
 def test_decode_wants_every_byte(wire: str, key: bytes | None, frame: Frame) -> None:
     data = bytes.fromhex(wire)
     for end in {*range(min(len(data), 20)), len(data) - 1}:
-        assert decode(data[:end], masked=key is not None, allowed_rsv=0x40) is None
+        for before in (b"", b"?" * 20):
+            found = decode(before + data[:end], len(before), masked=bool(key), allowed_rsv=0x40)
+            assert found is None
+
+
+@pytest.mark.parametrize("offset", [0, 1, 20])
+@pytest.mark.parametrize(("wire", "key", "frame"), FRAMES, ids=IDS)
+def test_decode_header_wants_no_byte_more(
+    wire: str, key: bytes | None, frame: Frame, offset: int
+) -> None:
+    data = bytes.fromhex(wire)
+    size = len(data) - len(frame.payload)
+    for end in range(size):
+        assert decode_header(b"?" * offset + data[:end], offset, allowed_rsv=0x40) is None
+    header = decode_header(b"?" * offset + data[:size], offset, allowed_rsv=0x40)
+    assert header is not None
+    assert (header.size, header.length) == (size, len(frame.payload))
 
 
 @pytest.mark.parametrize("key", [None, b"\x37\xfa\x21\x3d"])
