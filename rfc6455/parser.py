@@ -242,8 +242,8 @@ class Decoder:
             if header is None:
                 if self._messages.takes_whole_messages:
                     position = self.take_run(data, position, events)
-                    if self._messages.refused is not None:
-                        raise self._messages.refused
+                if self._messages.refused is not None:
+                    raise self._messages.refused
                 if position == len(data):
                     self._partial = b""
                     return
