@@ -86,11 +86,22 @@ function signOut() {
   discardClient();
   tell("sign-out");
   document.title = "Chat";
-  $("app").hidden = true;
+  $("app").hidden = $("ended").hidden = true;
   $("welcome").hidden = false;
   say("", "info");
   $("name").value = remembered(NAME_KEY);
   $("name").focus();
+}
+
+/** The server does not want us back, or does not know us any more: say why, and stay away. */
+function showEnd({ code, reason }) {
+  signOut();
+  const isForbidden = code === "forbidden";
+  $("welcome").hidden = true;
+  $("ended").hidden = false;
+  $("ended-heading").textContent = isForbidden ? "You were put out" : "You are no longer signed in";
+  $("ended-reason").textContent = explain({ code, message: reason });
+  $("ended-heading").focus();
 }
 
 function discardClient() {
@@ -100,7 +111,8 @@ function discardClient() {
 }
 
 onClient({
-  status({ status }) {
+  status({ status, code, reason }) {
+    if (status === "idle" && code !== "closed" && !$("app").hidden) showEnd({ code, reason });
     if (status === "waiting" && $("app").hidden) {
       say("The server cannot be reached. Trying again until it answers.", "info");
     }
@@ -117,6 +129,7 @@ $("sign-in").addEventListener("submit", (event) => {
 });
 $("sign-out").addEventListener("click", signOut);
 $("change-name").addEventListener("click", signOut);
+$("ended-back").addEventListener("click", signOut);
 
 // A page in the back/forward cache would hold its name and its place in the rooms for nothing.
 window.addEventListener("pagehide", () => chat.client?.suspend());

@@ -275,6 +275,16 @@ export class ChatClient extends Commands {
     await this.#line.request("delete", { room, offset, key: this.#newKey() });
   }
 
+  /** Change one of our private messages. @param {number} offset @param {string} text */
+  async editPrivate(offset, text) {
+    await this.#line.request("private_edit", { offset, text, key: this.#newKey() });
+  }
+
+  /** Take one of our private messages back, from both. @param {number} offset */
+  async deletePrivate(offset) {
+    await this.#line.request("private_delete", { offset, key: this.#newKey() });
+  }
+
   /**
    * Tell a room that we started or stopped typing. Worth nothing later, so it is never queued.
    * @param {string} room

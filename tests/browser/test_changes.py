@@ -110,9 +110,11 @@ def test_who_thinks_again_keeps_the_message(talking: Pair) -> None:
 
 
 def test_nobody_changes_what_others_said(talking: Pair) -> None:
-    ada, _ = talking
-    hover(ada, "mine")
-    assert ada.texts(".messages:not([hidden]) .actions button") == []
+    _, grace = talking
+    hover(grace, "frist")
+    assert grace.texts(".messages:not([hidden]) .actions button") == []
+    hover(grace, "mine")
+    assert len(grace.texts(".messages:not([hidden]) .actions button")) == 2
 
 
 def test_who_joins_later_sees_what_became_of_messages(talking: Pair) -> None:

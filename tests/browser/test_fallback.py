@@ -17,8 +17,9 @@ pytestmark = pytest.mark.browser
 
 BLOCKED = """
 window.attempts = 0;
-window.WebSocket = class {
+window.WebSocket = class extends EventTarget {
   constructor() {
+    super();
     window.attempts += 1;
     setTimeout(() => this.onclose?.({ code: 1006, reason: "" }), 0);
   }

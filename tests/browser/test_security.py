@@ -116,8 +116,9 @@ def test_only_web_addresses_become_links(ada: ChatPage) -> None:
 # A socket that never leaves the page, for what our own server would not send.
 HOSTILE_SERVER = """
 const hostile = %s;
-window.WebSocket = class {
+window.WebSocket = class extends EventTarget {
   constructor() {
+    super();
     setTimeout(() => this.onopen({}));
   }
   reply(event) {
@@ -145,6 +146,22 @@ window.WebSocket = class {
         this.reply({ type: "error", id: null, code: user, message: user });
       }
       this.reply({ type: "typing", room, user: hostile[1], active: true });
+      const offset = hostile.length + 1;
+      this.reply({ type: "edited", room, target: 1, offset, from: hostile[2], text: hostile[0] });
+      for (const text of hostile) {
+        this.reply({ type: "notification", offset: 1, topic: text, title: text, text, time });
+        this.reply({ type: "room_described", room, topic: text });
+      }
+    } else if (type === "members") {
+      const members = hostile.map((name) => ({ user: name, name, role: name, last_seen: time }));
+      this.reply({ type: "ack", id, room, members, after: hostile[0], online: 1, count: 1 });
+    } else if (type === "search") {
+      const found = hostile.map((text) => ({ from: text, text, time, offset: 1 }));
+      this.reply({ type: "ack", id, room, found, before: null });
+    } else if (type === "typing") {
+      const frames = hostile.map((text) => (
+        { time, sent: true, head: text, opcode: text, key: text, length: 1, text }));
+      this.reply({ type: "frames", frames });
     } else if (type === "send") {
       this.reply({ type: "error", id, code: hostile[0], message: hostile[1] });
       setTimeout(() => this.onclose({ code: 1008, reason: hostile[2] }), 50);
@@ -164,9 +181,22 @@ def test_a_hostile_server_runs_nothing(visit: Callable[[], ChatPage]) -> None:
         ada.wait_room("lobby")
         ada.wait(lambda: ada.texts("#people .entry-name") != [], "private messages")
         ada.wait_text("#typing-text", f"{HOSTILE[1]} is typing")
-        for text in HOSTILE:
+        for text in HOSTILE[1:]:
             ada.wait_message(text)
-        ada.send("x")
+        ada.wait_message(f"{HOSTILE[0]} (edited)")
+        ada.wait_text("#away-list .entry-name", HOSTILE[0])
+        ada.click("[data-tool=notifications]")
+        ada.click("[data-tool=search]")
+        ada.find("#search-text").send_keys("x", Keys.ENTER)
+        ada.wait_text("#search-results .result-text", HOSTILE[0])
+        ada.click("[data-tool=wire]")
+        ada.write("x")
+        ada.wait_text(".frame-text", HOSTILE[0])
+        ada.driver.execute_script(
+            "for (const node of document.querySelectorAll('details')) node.open = true"
+        )
+        ada.wait_text(".frame pre", HOSTILE[0])
+        ada.send("")
         ada.wait_text(".delivery-text", f"Not sent. {HOSTILE[1]}.")
         ada.wait_status("waiting")
         assert_nothing_ran(ada)

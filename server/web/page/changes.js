@@ -19,11 +19,12 @@ let changing = null;
 /** What we may do with a message of the open conversation: "edit", "take-back", both or nothing. */
 function abilities(item) {
   const { user, offset, deleted } = written.get(item) ?? {};
-  if (chat.active?.kind !== "room" || offset === undefined || deleted) return [];
-  return user === chat.client.user ? ["edit", "take-back"] : [];
+  if (!chat.active || offset === undefined || deleted) return [];
+  if (user === chat.client.user) return ["edit", "take-back"];
+  return chat.active.isModerated ? ["take-back"] : [];
 }
 
-/** Our own messages in the open room that can be changed, oldest first. */
+/** Our own messages in the open conversation that can be changed, oldest first. */
 const changeable = () =>
   [...(chat.active?.list.children ?? [])].filter((item) => abilities(item).includes("edit"));
 
@@ -36,7 +37,10 @@ function change(item) {
     async submit(text) {
       if (text === "") return takeBack(item);
       try {
-        if (text !== before) await client.edit(active.name, offset, text);
+        if (text !== before) {
+          if (active.kind === "room") await client.edit(active.name, offset, text);
+          else await client.editPrivate(offset, text);
+        }
         if (changing === item) releaseBox();
       } catch (error) {
         toast(explain(error));
@@ -62,7 +66,8 @@ function takeBack(item) {
   dialog.onclose = async () => {
     if (dialog.returnValue !== "yes") return;
     try {
-      await client.delete(active.name, offset);
+      if (active.kind === "room") await client.delete(active.name, offset);
+      else await client.deletePrivate(offset);
       if (changing === item) releaseBox();
       box.focus();
     } catch (error) {

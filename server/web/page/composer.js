@@ -101,7 +101,8 @@ on("sign-out", () => {
 
 onRender(() => {
   const { active } = chat;
-  $("composer").hidden = !active;
+  $("composer").hidden = !active?.isOpen;
+  $("read-only").hidden = !active || active.isOpen;
   $("composer-label").textContent = task?.name ?? `Message to ${active?.title ?? ""}`;
   box.placeholder = active ? `Message ${active.title}` : "";
   $("task").hidden = !task;

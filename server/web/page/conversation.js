@@ -21,6 +21,17 @@ export class Conversation {
     this.name = name;
     /** The names of those who are here. @type {Set<string>} */
     this.members = new Set();
+    /**
+     * Members, also those who are away, by name, as far as we asked for them.
+     * @type {Map<string, {name: string, role: string, lastSeen: Date | null}>}
+     */
+    this.people = new Map();
+    /** Where the list of members goes on, if it does. @type {string | null} */
+    this.morePeople = null;
+    /** What a room is about, to whom it is open, and whether we look after it. */
+    this.topic = "";
+    this.access = "public";
+    this.isModerated = false;
     /** Who types, with the timer that ends it. @type {Map<string, number>} */
     this.typists = new Map();
     /** Offsets of what others said and we have not seen. @type {Set<number>} */
@@ -69,6 +80,11 @@ export class Conversation {
 
   get isActive() {
     return this === chat.active;
+  }
+
+  /** Whether we may say something. */
+  get isOpen() {
+    return this.access !== "read_only" || this.isModerated;
   }
 
   /** Whether somebody sees what comes. */
@@ -158,7 +174,7 @@ onRender(() => {
   $("subtitle").textContent = !active
     ? "No room is open"
     : active.kind === "room"
-      ? plural(active.members.size, "member", "members")
+      ? [plural(active.members.size, "member", "members"), active.topic].filter(Boolean).join(" · ")
       : "Private messages";
   $("leave").hidden = !active;
   $("leave").textContent = active?.kind === "room" ? "Leave" : "Close";

@@ -24,7 +24,8 @@ export function setAvatar(node, name) {
   const [first = ""] = name;
   let hash = 0;
   for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
-  node.textContent = first.toLocaleUpperCase();
+  // Drawn by the style sheet: it is no part of what a button says.
+  node.dataset.letter = first.toLocaleUpperCase();
   node.dataset.hue = hash % 8;
 }
 

@@ -1,15 +1,76 @@
 /**
- * The list of who is in the open room.
+ * Who is in the open room: here or away, since when, and what they are there.
  *
  * @module
  */
 
 import { chat, me, onClient, onRender, render } from "./chat.js";
-import { findRoom, openPerson } from "./conversation.js";
-import { $, element, reconcile } from "./dom.js";
+import { conversation, findRoom, openPerson } from "./conversation.js";
+import { $, clone, element, reconcile } from "./dom.js";
 import { entry, personMark } from "./entries.js";
+import { addNote } from "./items.js";
+import { openModeration } from "./moderation.js";
 import { learnSeen } from "./reading.js";
-import { collator } from "./words.js";
+import { endTyping } from "./typing.js";
+import { ago, collator, fullTime, plural } from "./words.js";
+
+// -- What we know of them -----------------------------------------------------------------------
+
+/** Ask for the members of a room, or for more of them. */
+async function load(room, after = "") {
+  const { client } = chat;
+  let page;
+  try {
+    page = await client.members(room, after);
+  } catch {
+    return;
+  }
+  const target = findRoom(room);
+  if (chat.client !== client || !target) return;
+  if (!after) target.people.clear();
+  for (const { name, role, read, last_seen: seen } of page.members) {
+    target.people.set(name, { name, role, lastSeen: seen ? new Date(seen) : null });
+    learnSeen(target, name, read);
+  }
+  target.morePeople = page.after;
+  render();
+}
+
+onClient({
+  entered({ room, members, count }) {
+    conversation("room", room).members = new Set(members);
+    chat.directory.set(room, count);
+    load(room);
+  },
+
+  joined({ room, user, count }) {
+    chat.directory.set(room, count);
+    const target = findRoom(room);
+    if (target && !target.members.has(user)) {
+      target.members.add(user);
+      if (!target.people.has(user)) target.people.set(user, { name: user, role: "", lastSeen: null });
+      addNote(target, `${user} joined`);
+    }
+    render();
+  },
+
+  left({ room, user, count, away = false }) {
+    chat.directory.set(room, count);
+    const target = findRoom(room);
+    if (target?.members.delete(user)) {
+      endTyping(target, user);
+      const person = target.people.get(user);
+      if (away && person) person.lastSeen = new Date();
+      else target.people.delete(user);
+      addNote(target, away ? `${user} went away` : `${user} left`);
+    }
+    render();
+  },
+
+  appointed: ({ room }) => load(room),
+});
+
+// -- The lists ----------------------------------------------------------------------------------
 
 function createItem(name) {
   const item = entry(personMark(name), () => openPerson(name));
@@ -18,38 +79,51 @@ function createItem(name) {
     self.append(...item.firstElementChild.childNodes);
     item.replaceChildren(self);
   }
+  const button = clone("moderate-template");
+  button.setAttribute("aria-label", `Look after ${name}`);
+  button.addEventListener("click", () => openModeration(chat.active, name));
+  item.classList.add("person");
+  item.append(button);
   return item;
 }
 
-async function load(room) {
-  const { client } = chat;
-  let page;
-  try {
-    page = await client.members(room);
-  } catch {
-    return;
-  }
-  const target = findRoom(room);
-  if (chat.client !== client || !target) return;
-  for (const { name, read } of page.members) learnSeen(target, name, read);
-  render();
+function update(item, name) {
+  const { active } = chat;
+  const { role = "", lastSeen = null } = active.people.get(name) ?? {};
+  const isHere = active.members.has(name);
+  const since = !isHere && lastSeen ? ago(lastSeen) : "";
+  const note = [name === me() ? "you" : "", role, since].filter(Boolean).join(", ");
+  item.querySelector(".entry-name").textContent = name;
+  item.querySelector(".entry").title = since ? `${name}, here ${fullTime.format(lastSeen)}` : name;
+  item.querySelector(".entry-note").textContent = note;
+  item.querySelector(".moderate").hidden = !active.isModerated || name === me();
+  if (name === me()) return;
+  const label = `Message ${name} privately`;
+  item.querySelector(".entry").setAttribute("aria-label", note ? `${label}, ${note}` : label);
 }
 
-onClient({ entered: ({ room }) => load(room) });
-
-onRender(() => {
+function renderHere() {
   const names = [...(chat.active?.members ?? [])].sort(collator.compare);
   const others = names.filter((name) => name !== me());
+  const count = chat.directory.get(chat.active?.name) ?? names.length;
   $("open-members").setAttribute("aria-label", `Members, ${names.length}`);
-  reconcile(
-    $("member-list"),
-    names.length > others.length ? [me(), ...others] : others,
-    createItem,
-    (item, name) => {
-      item.querySelector(".entry-name").textContent = name;
-      item.querySelector(".entry").title = name;
-      if (name === me()) item.querySelector(".entry-note").textContent = "you";
-      else item.querySelector(".entry").setAttribute("aria-label", `Message ${name} privately`);
-    },
-  );
-});
+  $("more-here").hidden = chat.active?.kind !== "room" || count <= names.length;
+  $("more-here").textContent = `and ${plural(count - names.length, "other", "others")}`;
+  const ordered = names.length > others.length ? [me(), ...others] : others;
+  reconcile($("member-list"), ordered, createItem, update);
+}
+
+function renderAway() {
+  const { active } = chat;
+  const away = [...(active?.people.keys() ?? [])].filter((name) => !active.members.has(name));
+  $("away-section").hidden = away.length === 0;
+  $("more-away").hidden = !active?.morePeople;
+  reconcile($("away-list"), away.sort(collator.compare), createItem, update);
+}
+
+onRender(renderHere);
+onRender(renderAway);
+// What is said of times grows old.
+setInterval(render, 60_000);
+
+$("more-away").addEventListener("click", () => load(chat.active.name, chat.active.morePeople));

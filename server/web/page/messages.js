@@ -11,9 +11,9 @@
 import { chat, me, onClient, render, tell } from "./chat.js";
 import { conversation, findRoom, forget, partner } from "./conversation.js";
 import { announce, toast } from "./dom.js";
-import { addNote, changeText, dividerItem, insert, loggedItem, mentionsMe, regroup } from "./items.js";
+import { changeText, dividerItem, insert, loggedItem, mentionsMe, regroup } from "./items.js";
 import { beginReading, learnRead, noteNews } from "./reading.js";
-import { offerNewest } from "./scrolling.js";
+import { beginInbox, offerNewest } from "./scrolling.js";
 import { endTyping } from "./typing.js";
 import { dayName, explain } from "./words.js";
 
@@ -66,7 +66,7 @@ function deleted(target, { from, target: offset }) {
 
 onClient({
   entered(event) {
-    const { room, members, messages, again, complete } = event;
+    const { room, messages, again, complete } = event;
     const target = conversation("room", room);
     beginReading(target, event);
     if (again && !complete && !target.empty) {
@@ -74,8 +74,6 @@ onClient({
     }
     if (target.empty || !complete) target.first = messages[0]?.offset ?? 1;
     for (const message of messages) addMessage(target, message, { live: again });
-    target.members = new Set(members);
-    chat.directory.set(room, members.length);
     render();
   },
 
@@ -95,6 +93,7 @@ onClient({
   },
 
   inbox({ messages, read, again, complete }) {
+    if (!again) beginInbox(messages[0]?.offset ?? 1);
     for (const message of messages) {
       const target = partner(message);
       learnRead(target, read);
@@ -119,26 +118,6 @@ onClient({
 
   private_deleted(event) {
     deleted(partner(event), event);
-  },
-
-  joined({ room, user, count }) {
-    chat.directory.set(room, count);
-    const target = findRoom(room);
-    if (target && !target.members.has(user)) {
-      target.members.add(user);
-      addNote(target, `${user} joined`);
-    }
-    render();
-  },
-
-  left({ room, user, count }) {
-    chat.directory.set(room, count);
-    const target = findRoom(room);
-    if (target?.members.delete(user)) {
-      endTyping(target, user);
-      addNote(target, `${user} left`);
-    }
-    render();
   },
 });
 

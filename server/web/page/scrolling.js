@@ -5,7 +5,7 @@
  */
 
 import { chat, on, onRender, render, renderNow } from "./chat.js";
-import { focusConversation } from "./conversation.js";
+import { focusConversation, partner } from "./conversation.js";
 import { $ } from "./dom.js";
 import { dividerItem, loggedItem, regroup, written } from "./items.js";
 import { dayName } from "./words.js";
@@ -14,6 +14,9 @@ import { dayName } from "./words.js";
 const NEAR_BEGINNING = 300;
 /** Distance from the end, in pixels, within which the newest message stays in view. */
 const NEAR_END = 48;
+
+/** The offset of our earliest private message here; 1 when there is none before. */
+let inboxFirst = 1;
 
 /** Keep the newest message in view, unless somebody reads back. */
 export function keepInView() {
@@ -27,36 +30,70 @@ export function isAtEnd() {
 }
 
 function onScroll() {
-  const { scrollTop } = $("scroller");
   if (!chat.active) return;
   const wasPinned = chat.active.pinned;
   chat.active.pinned = isAtEnd();
   if (chat.active.pinned && !wasPinned) render();
-  const { kind, first, fetching } = chat.active;
-  if (scrollTop < NEAR_BEGINNING && kind === "room" && first > 1 && !fetching) {
-    fetchEarlier(chat.active);
+  fetchWhereNeeded();
+}
+
+/** Fetch what was said earlier when somebody comes near the beginning of what is here. */
+async function fetchWhereNeeded() {
+  const { active } = chat;
+  const isNear = () => active?.isActive && $("scroller").scrollTop < NEAR_BEGINNING;
+  while (isNear() && hasEarlier(active) && !active.fetching) {
+    if (!(await fetchEarlier(active))) return;
   }
 }
+
+const hasEarlier = ({ kind, first }) => (kind === "room" ? first : inboxFirst) > 1;
 
 /** Messages from before those that are here; what is in view stays where it is. */
 async function fetchEarlier(target) {
   const { client } = chat;
   target.fetching = true;
-  let page;
   try {
-    page = await client.history(target.name, target.first);
+    const page =
+      target.kind === "room"
+        ? await client.history(target.name, target.first)
+        : await client.privateHistory(inboxFirst);
+    if (chat.client !== client || !chat.conversations.has(target.key)) return false;
+    if (target.kind === "room") takeHistory(target, page);
+    else takeInbox(page);
+    return true;
   } catch {
     return false;
   } finally {
     target.fetching = false;
   }
-  if (chat.client !== client || !chat.conversations.has(target.key)) return false;
-  target.first = page.more ? page.history[0].offset : 1;
+}
+
+const firstOf = ({ more, history }) => (more ? history[0].offset : 1);
+
+function takeHistory(target, page) {
+  target.first = firstOf(page);
   prepend(
     target,
     page.history.filter(({ type }) => type === "message"),
   );
-  return true;
+}
+
+/** Private messages with everybody stand in one log, so each page may have some of each. */
+function takeInbox(page) {
+  inboxFirst = firstOf(page);
+  const messages = page.history.filter(({ type }) => type === "private");
+  for (const target of new Set(messages.map(partner))) {
+    prepend(
+      target,
+      messages.filter((message) => partner(message) === target),
+    );
+  }
+  render();
+}
+
+/** We know the private messages from an offset on. */
+export function beginInbox(first) {
+  inboxFirst = first;
 }
 
 /** Bring a message into view, however long ago it was said; false when it is not there. */
@@ -108,7 +145,9 @@ onRender(() => {
 
 on("enter", () => {
   $("to-newest").hidden = true;
+  fetchWhereNeeded();
 });
+on("sign-out", () => beginInbox(1));
 
 $("scroller").addEventListener("scroll", onScroll, { passive: true });
 new ResizeObserver(keepInView).observe($("scroller"));

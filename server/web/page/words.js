@@ -35,3 +35,17 @@ export function dayName(date) {
   const days = Math.round((midnight(new Date()) - midnight(date)) / 86_400_000);
   return days === 0 ? "Today" : days === 1 ? "Yesterday" : longDay.format(date);
 }
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const UNITS = [
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+];
+
+/** How long ago something was, in words. @param {Date} at */
+export function ago(at) {
+  const passed = Date.now() - at;
+  const [unit, size] = UNITS.find(([, size]) => passed >= size) ?? ["", 0];
+  return unit ? relative.format(-Math.floor(passed / size), unit) : "just now";
+}
