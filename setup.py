@@ -18,10 +18,8 @@ native = [
     Extension(
         f"rfc6455._native.{name}",
         [f"rfc6455/_native/{name}.c"],
-        depends=["rfc6455/_native/frames.h"],
-        define_macros=[("Py_LIMITED_API", "0x030B0000")],
+        depends=[f"rfc6455/_native/{header}.h" for header in ("frames", "incomplete", "utf8")],
         extra_compile_args=[] if os.name == "nt" else ["-O3"],
-        py_limited_api=True,
         optional=True,
     )
     for name in ("codec", "inbox", "channel")
@@ -31,5 +29,4 @@ setup(
     packages=[*find_packages(include=["rfc6455", "rfc6455.*"]), *chat, "pytest_rfc6455"],
     package_dir={"rfc6455_chat": "server", "pytest_rfc6455": "rfc6455/testing/pytest_plugin"},
     ext_modules=native,
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -313,6 +313,11 @@ class Connection:
             return position
         return self._decoder.take_run(data, position, events)
 
+    def take_back(self, data: bytes) -> None:
+        """Takes the start of an unfinished message from the shortcut that had received it."""
+        if self.state is OPEN or self.state is CLOSE_SENT:
+            self._decoder.receive_data(data)
+
     def stream(self) -> Fragment | None:
         """Asks for the next message in pieces: `receive_data` returns a `Fragment` for each.
 

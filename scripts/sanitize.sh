@@ -29,7 +29,7 @@ include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 for name in codec inbox channel; do
     # shellcheck disable=SC2086
     "$compiler" -shared -fPIC -std=c11 -g -O1 $warnings $sanitizers -isystem "$include" \
-        -DPy_LIMITED_API=0x030B0000 "rfc6455/_native/$name.c" -o "rfc6455/_native/$name.abi3.so"
+        "rfc6455/_native/$name.c" -o "rfc6455/_native/$name.so"
 done
 
 # Python's own allocator would hide what happens within its arenas. Leaks are not looked for: Python

@@ -5,18 +5,28 @@
  * nothing stands in the way of; for everything else it calls `_receive_read`, `_send` and `_push`, the
  * general way in Python, of which it is a shortcut and nothing more. Its twin is `asyncio/channel.py`,
  * which knows the general way alone.
- *
- * Only the limited API of Python 3.11 is used: one build serves all later versions.
  */
 
-#include "frames.h"
+#include "incomplete.h"
 
 #include <structmember.h>
+
+#ifndef _WIN32
+#include <sys/socket.h>
+#include <sys/uio.h>
+#endif
 
 enum {
     COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/outgoing.py */
     BATCH = 64,                  /* as in asyncio/endpoint.py */
     LARGE_READ = 128 * 1024,     /* likewise */
+    LARGE_MESSAGE = 16 * 1024,   /* copied into no frame, if that can be helped */
+};
+
+/* What `descriptor` holds beside descriptors. */
+enum {
+    UNKNOWN = -2,
+    NONE = -1,
 };
 
 /* Names of methods and attributes, interned once. */
@@ -25,7 +35,6 @@ enum {
     N_SEND,
     N_PUSH,
     N_FLUSH,
-    N_SCHEDULE_FLUSH,
     N_HAND_OUT,
     N_DELIVERED,
     N_AFTER_READ,
@@ -43,6 +52,11 @@ enum {
     N_CLOSING,
     N_WRITE,
     N_WRAP,
+    N_CALL_SOON,
+    N_WRITE_BUFFER_SIZE,
+    N_FIND_DESCRIPTOR,
+    N_CHARGE,
+    N_TAKE_BACK,
     NAMES,
 };
 
@@ -51,7 +65,6 @@ static const char *const NAME_TEXTS[NAMES] = {
     [N_SEND] = "_send",
     [N_PUSH] = "_push",
     [N_FLUSH] = "_flush",
-    [N_SCHEDULE_FLUSH] = "_schedule_flush",
     [N_HAND_OUT] = "_hand_out",
     [N_DELIVERED] = "_delivered",
     [N_AFTER_READ] = "_after_read",
@@ -69,6 +82,11 @@ static const char *const NAME_TEXTS[NAMES] = {
     [N_CLOSING] = "_closing",
     [N_WRITE] = "write",
     [N_WRAP] = "wrap",
+    [N_CALL_SOON] = "call_soon",
+    [N_WRITE_BUFFER_SIZE] = "get_write_buffer_size",
+    [N_FIND_DESCRIPTOR] = "_find_descriptor",
+    [N_CHARGE] = "_charge",
+    [N_TAKE_BACK] = "take_back",
 };
 
 typedef struct {
@@ -78,6 +96,7 @@ typedef struct {
     PyObject *join;
     PyObject *open_state;
     PyObject *new_masking_key;
+    PyObject *depart;
     PyTypeObject *prepared_type;
     PyObject *names[NAMES];
 } ModuleState;
@@ -89,6 +108,7 @@ typedef struct {
     PyObject *transport;
     PyObject *loop;
     PyObject *outbox;     /* the core's list of frames */
+    PyObject *leaving;    /* the loop's list of those whose flush is scheduled */
     PyObject *inbox;      /* what waits for the application; sized */
     PyObject *on_message; /* who is called instead; or None */
     PyObject *unwrap;     /* gives messages that the only extension has marked; or None */
@@ -97,6 +117,10 @@ typedef struct {
     Py_ssize_t whole_limit;
     Py_ssize_t plain_below;
     int mark;         /* the reserved bit of the only extension */
+    Py_ssize_t charged;    /* to the budget of unfinished messages */
+    Incomplete incomplete; /* while there is one, the core does not know of it */
+    int descriptor;   /* of the socket, where it takes what the transport is given */
+    char handed_over; /* whether something may wait in the transport */
     char takes_reads; /* whether the short way may be taken */
     char masked;
     char masks;
@@ -159,8 +183,12 @@ channel_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(k
              (PyTypeObject *)import_from("rfc6455.prepared", "PreparedMessage")) == NULL)
         return NULL;
     self = (Channel *)PyType_GenericAlloc(type, 0);
-    if (self != NULL)
+    if (self != NULL) {
         self->state = state;
+        self->descriptor = UNKNOWN;
+        /* The answer to the opening handshake, by somebody else. */
+        self->handed_over = 1;
+    }
     return (PyObject *)self;
 }
 
@@ -174,6 +202,7 @@ channel_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->transport);
     Py_VISIT(self->loop);
     Py_VISIT(self->outbox);
+    Py_VISIT(self->leaving);
     Py_VISIT(self->inbox);
     Py_VISIT(self->on_message);
     Py_VISIT(self->unwrap);
@@ -189,6 +218,7 @@ channel_clear(PyObject *object)
     Py_CLEAR(self->transport);
     Py_CLEAR(self->loop);
     Py_CLEAR(self->outbox);
+    Py_CLEAR(self->leaving);
     Py_CLEAR(self->inbox);
     Py_CLEAR(self->on_message);
     Py_CLEAR(self->unwrap);
@@ -202,6 +232,7 @@ channel_dealloc(PyObject *object)
 
     PyObject_GC_UnTrack(object);
     channel_clear(object);
+    forget_incomplete(&((Channel *)object)->incomplete);
     PyObject_GC_Del(object);
     Py_DECREF(type);
 }
@@ -212,8 +243,8 @@ channel_dealloc(PyObject *object)
 static int
 is_whole(Channel *self)
 {
-    if (self->core && self->transport && self->loop && self->outbox && self->inbox &&
-        self->on_message)
+    if (self->core && self->transport && self->loop && self->outbox && self->leaving &&
+        self->inbox && self->on_message)
         return 1;
     PyErr_SetString(PyExc_AttributeError, "the connection is not initialised");
     return 0;
@@ -226,7 +257,7 @@ call(Channel *self, PyObject *object, int name)
     PyObject *answer;
 
     Py_INCREF(object);
-    answer = PyObject_CallMethodObjArgs(object, self->state->names[name], NULL);
+    answer = PyObject_CallMethodNoArgs(object, self->state->names[name]);
     Py_DECREF(object);
     return answer;
 }
@@ -267,13 +298,115 @@ note_activity(Channel *self)
     return failed ? -1 : 0;
 }
 
+/* Whether bytes may go into the socket at once: it is known, and nothing waits before them. The
+ * transport must not be closing: its socket may be closed, and the number somebody else's. */
+static int
+may_go_straight(Channel *self)
+{
+    PyObject *answer;
+    long waiting;
+
+    if (self->descriptor == UNKNOWN) {
+        if ((answer = call(self, (PyObject *)self, N_FIND_DESCRIPTOR)) == NULL)
+            return -1;
+        self->descriptor = (int)PyLong_AsLong(answer);
+        Py_DECREF(answer);
+        if (PyErr_Occurred()) {
+            self->descriptor = NONE;
+            return -1;
+        }
+    }
+    if (self->descriptor < 0 || !self->handed_over)
+        return self->descriptor >= 0;
+    if ((answer = call(self, self->transport, N_WRITE_BUFFER_SIZE)) == NULL)
+        return -1;
+    waiting = PyLong_AsLong(answer);
+    Py_DECREF(answer);
+    if (PyErr_Occurred())
+        return -1;
+    self->handed_over = waiting != 0;
+    return !self->handed_over;
+}
+
+/* Puts into the socket what it takes of a header and a payload; returns how much that was. Whatever
+ * goes wrong, the transport finds it too, and knows what to do. */
+static Py_ssize_t
+put_into_socket(Channel *self, const void *header, Py_ssize_t header_size, const void *payload,
+                Py_ssize_t size)
+{
+#ifdef _WIN32
+    return 0;
+#else
+    struct iovec parts[] = {
+        {.iov_base = (void *)header, .iov_len = (size_t)header_size},
+        {.iov_base = (void *)payload, .iov_len = (size_t)size},
+    };
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    Py_ssize_t sent;
+
+    if (header_size == 0)
+        sent = send(self->descriptor, payload, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+        sent = sendmsg(self->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent < 0 ? 0 : sent;
+#endif
+}
+
+/* Gives bytes to the transport. Takes over the reference, which may be NULL. */
+static int
+hand_over(Channel *self, PyObject *data)
+{
+    PyObject *transport, *answer;
+
+    if (data == NULL)
+        return -1;
+    self->handed_over = 1;
+    transport = Py_NewRef(self->transport);
+    answer = PyObject_CallMethodOneArg(transport, self->state->names[N_WRITE], data);
+    Py_DECREF(transport);
+    Py_DECREF(data);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
+/* Writes bytes to a transport that is not closing. They go straight into its socket where nothing
+ * waits before them: event loops take longer to get them there. */
+static int
+write_out(Channel *self, PyObject *data)
+{
+    int straight = PyBytes_CheckExact(data) ? may_go_straight(self) : 0;
+
+    if (straight < 0)
+        return -1;
+    if (straight) {
+        const char *octets = PyBytes_AsString(data);
+        Py_ssize_t size = PyBytes_Size(data), sent = put_into_socket(self, NULL, 0, octets, size);
+
+        if (sent == size)
+            return 0;
+        if (sent > 0)
+            return hand_over(self, PyBytes_FromStringAndSize(octets + sent, size - sent));
+    }
+    return hand_over(self, Py_NewRef(data));
+}
+
+static int
+is_transport_closing(Channel *self)
+{
+    PyObject *answer = call(self, self->transport, N_IS_CLOSING);
+    int closing = answer == NULL ? -1 : PyObject_IsTrue(answer);
+
+    Py_XDECREF(answer);
+    return closing;
+}
+
 /* Writes what is in the outbox; `_flush` in Python does the same. */
 static int
 flush(Channel *self)
 {
     Py_ssize_t count;
-    PyObject *pending, *data, *transport, *closing, *written = NULL;
-    int is_closing = -1;
+    PyObject *pending, *data;
+    int closing = -1, failed = 0;
 
     self->collected = 0;
     self->flush_scheduled = 0;
@@ -288,23 +421,38 @@ flush(Channel *self)
     if (pending != Py_None)
         return tell(self, N_FLUSH);
     data = count == 1 ? Py_NewRef(PyList_GetItem(self->outbox, 0))
-                      : PyObject_CallMethodObjArgs(self->state->empty, self->state->join,
-                                                   self->outbox, NULL);
+                      : PyObject_CallMethodOneArg(self->state->empty, self->state->join,
+                                                  self->outbox);
     if (data == NULL)
         return -1;
-    transport = Py_NewRef(self->transport);
     if (PyList_SetSlice(self->outbox, 0, count, NULL) == 0 &&
-        (closing = call(self, transport, N_IS_CLOSING)) != NULL) {
-        is_closing = PyObject_IsTrue(closing);
-        Py_DECREF(closing);
-        if (is_closing == 0)
-            written = PyObject_CallMethodObjArgs(transport, self->state->names[N_WRITE], data,
-                                                 NULL);
-    }
-    Py_DECREF(transport);
+        (closing = is_transport_closing(self)) == 0)
+        failed = write_out(self, data);
     Py_DECREF(data);
-    Py_XDECREF(written);
-    return is_closing < 0 || (is_closing == 0 && written == NULL) ? -1 : 0;
+    return closing < 0 ? -1 : failed;
+}
+
+/* Has the loop call `depart` at the end of this turn; `_schedule_flush` in Python does the same. */
+static int
+schedule_flush(Channel *self)
+{
+    Py_ssize_t waiting;
+
+    if (self->flush_scheduled)
+        return 0;
+    if (!is_whole(self) || (waiting = PyList_Size(self->leaving)) < 0)
+        return -1;
+    if (waiting == 0) {
+        PyObject *arguments[] = {self->loop, self->state->depart, self->leaving};
+        PyObject *handle = PyObject_VectorcallMethod(self->state->names[N_CALL_SOON], arguments, 3,
+                                                     NULL);
+
+        if (handle == NULL)
+            return -1;
+        Py_DECREF(handle);
+    }
+    self->flush_scheduled = 1;
+    return PyList_Append(self->leaving, (PyObject *)self);
 }
 
 /* Receiving */
@@ -319,7 +467,7 @@ fail(Channel *self)
     PyErr_NormalizeException(&type, &error, &traceback);
     if (traceback != NULL)
         PyException_SetTraceback(error, traceback);
-    answer = PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_FAIL], error, NULL);
+    answer = PyObject_CallMethodOneArg((PyObject *)self, self->state->names[N_FAIL], error);
     Py_XDECREF(type);
     Py_XDECREF(error);
     Py_XDECREF(traceback);
@@ -350,8 +498,8 @@ call_back(Channel *self, PyObject *events)
     int stopped = 0; /* 1 at the end of it all, -1 with an exception */
 
     for (Py_ssize_t i = 0; i < count && !stopped; i++) {
-        PyObject *answer = PyObject_CallFunctionObjArgs(on_message, (PyObject *)self,
-                                                        PyList_GetItem(events, i), NULL);
+        PyObject *arguments[] = {(PyObject *)self, PyList_GET_ITEM(events, i)};
+        PyObject *answer = PyObject_Vectorcall(on_message, arguments, 2, NULL);
 
         if (answer == NULL)
             stopped = PyErr_ExceptionMatches(PyExc_Exception) && fail(self) == 0 ? 1 : -1;
@@ -364,15 +512,30 @@ call_back(Channel *self, PyObject *events)
     return stopped < 0 ? -1 : 0;
 }
 
+/* Calls a method of our own with messages, where there are any, and a size. */
+static int
+tell_size(Channel *self, int name, PyObject *events, Py_ssize_t size)
+{
+    PyObject *count = PyLong_FromSsize_t(size), *answer;
+
+    if (count == NULL)
+        return -1;
+    answer = PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[name],
+                                        events ? events : count, events ? count : NULL, NULL);
+    Py_DECREF(count);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
 /* Gives messages to the inbox; `_deliver` of a `WebSocket` does the same. */
 static int
 put(Channel *self, PyObject *events, Py_ssize_t size)
 {
-    PyObject *answer, *count, *inbox = Py_NewRef(self->inbox);
+    PyObject *answer, *inbox = Py_NewRef(self->inbox);
     Py_ssize_t before = PyObject_Size(inbox), after = -1;
 
     if (before == 0) {
-        answer = PyObject_CallMethodObjArgs(inbox, self->state->names[N_PUT], events, NULL);
+        answer = PyObject_CallMethodOneArg(inbox, self->state->names[N_PUT], events);
         if (answer != NULL)
             after = PyObject_Size(inbox);
         Py_XDECREF(answer);
@@ -380,15 +543,8 @@ put(Channel *self, PyObject *events, Py_ssize_t size)
     Py_DECREF(inbox);
     if (before < 0 || (before == 0 && after <= 0))
         return before < 0 || after < 0 ? -1 : 0;
-    if ((count = PyLong_FromSsize_t(size)) == NULL)
-        return -1;
-    answer = before ? PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_HAND_OUT],
-                                                 events, count, NULL)
-                    : PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_DELIVERED],
-                                                 count, NULL);
-    Py_DECREF(count);
-    Py_XDECREF(answer);
-    return answer == NULL ? -1 : 0;
+    return before ? tell_size(self, N_HAND_OUT, events, size)
+                  : tell_size(self, N_DELIVERED, NULL, size);
 }
 
 /* Writes what was sent before an exception, which stays set. */
@@ -403,12 +559,31 @@ flush_behind_error(Channel *self)
     PyErr_Restore(type, error, traceback);
 }
 
+/* Gives an unfinished message to the core, which goes on with it the general way. */
+static int
+give_back(Channel *self)
+{
+    PyObject *core, *data, *answer;
+
+    if (self->incomplete.payload == NULL)
+        return 0;
+    if ((data = give_back_incomplete(&self->incomplete)) == NULL)
+        return -1;
+    core = Py_NewRef(self->core);
+    answer = PyObject_CallMethodOneArg(core, self->state->names[N_TAKE_BACK], data);
+    Py_DECREF(core);
+    Py_DECREF(data);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
+/* Goes the general way with what a read brought; messages up to `position` are in `events`. */
 static PyObject *
 receive_read(Channel *self, PyObject *data, Py_ssize_t position, PyObject *events)
 {
-    PyObject *offset = PyLong_FromSsize_t(position), *answer;
+    PyObject *offset, *answer;
 
-    if (offset == NULL)
+    if (give_back(self) < 0 || (offset = PyLong_FromSsize_t(position)) == NULL)
         return NULL;
     answer = PyObject_CallMethodObjArgs((PyObject *)self, self->state->names[N_RECEIVE_READ], data,
                                         offset, events, NULL);
@@ -430,12 +605,62 @@ total_size(PyObject *events)
     return total;
 }
 
+/* Takes the messages at the start of a read, up to the first thing that is to go the general way; or
+ * all of it, where it ends within a message. Returns where that is; -1 with an exception set. Adds
+ * to `size` what earlier reads have brought of them. */
+static Py_ssize_t
+take_messages(Channel *self, const unsigned char *octets, Py_ssize_t end, PyObject *events,
+              Py_ssize_t *size)
+{
+    Incomplete *incomplete = &self->incomplete;
+    Py_ssize_t position = 0;
+    PyObject *unwrap;
+    int taken;
+
+    if (incomplete->payload != NULL) {
+        Py_ssize_t missing = incomplete->length - incomplete->size, before = incomplete->size;
+        PyObject *message;
+
+        position = missing < end ? missing : end;
+        if ((taken = add_to_incomplete(incomplete, octets, position)) < 0)
+            return taken == -1 ? 0 : -1;
+        if (position < missing)
+            return end;
+        *size += before;
+        if ((message = finish_incomplete(incomplete)) == NULL)
+            return -1;
+        taken = PyList_Append(events, message);
+        Py_DECREF(message);
+        if (taken < 0)
+            return -1;
+    }
+    /* What it calls may put another in its place. */
+    unwrap = Py_XNewRef(self->unwrap);
+    position = take_run(octets, end, position, self->masked, self->whole_limit, events, self->mark,
+                        unwrap);
+    Py_XDECREF(unwrap);
+    if (position < 0 || position == end)
+        return position;
+    taken = start_incomplete(incomplete, octets + position, end - position, self->masked,
+                             self->whole_limit);
+    return taken < 0 ? -1 : taken ? end : position;
+}
+
+/* Gives messages to whoever takes them. */
+static int
+deliver(Channel *self, PyObject *events, Py_ssize_t size)
+{
+    if (PyList_Size(events) > BATCH || (self->mark && size >= SHARE))
+        return tell_size(self, N_HAND_OUT, events, size);
+    return self->on_message != Py_None ? call_back(self, events) : put(self, events, size);
+}
+
 static PyObject *
 channel_data_received(PyObject *object, PyObject *data)
 {
     Channel *self = (Channel *)object;
-    PyObject *events, *unwrap, *answer = NULL;
-    Py_ssize_t size, position, made;
+    PyObject *events, *answer = NULL;
+    Py_ssize_t size, length, position;
     int opened = 0, failed;
 
     if (!is_whole(self) || (self->takes_reads && PyBytes_CheckExact(data) &&
@@ -448,40 +673,33 @@ channel_data_received(PyObject *object, PyObject *data)
         answer = receive_read(self, data, 0, events);
         goto done;
     }
-    size = PyBytes_Size(data);
-    /* What it calls may put another in its place. */
-    unwrap = Py_XNewRef(self->unwrap);
-    position = take_run((const unsigned char *)PyBytes_AsString(data), size, 0, self->masked,
-                        self->whole_limit, events, self->mark, unwrap);
-    Py_XDECREF(unwrap);
+    size = length = PyBytes_Size(data);
+    position = take_messages(self, (const unsigned char *)PyBytes_AsString(data), length, events,
+                             &size);
     if (position < 0)
         goto done;
-    if (position < size) {
+    if (position < length) {
         answer = receive_read(self, data, position, events);
         goto done;
     }
     if ((self->flush_scheduled && flush(self) < 0) || note_activity(self) < 0 ||
-        (made = self->mark ? total_size(events) : size) < 0)
+        (self->incomplete.size != self->charged &&
+         tell_size(self, N_CHARGE, NULL, self->incomplete.size) < 0) ||
+        (size = self->mark ? total_size(events) : size) < 0)
         goto done;
-    self->batching = 1;
-    if (PyList_Size(events) > BATCH || (self->mark && made >= SHARE)) {
-        PyObject *count = PyLong_FromSsize_t(made);
-
-        answer = count == NULL ? NULL
-                               : PyObject_CallMethodObjArgs(
-                                     object, self->state->names[N_HAND_OUT], events, count, NULL);
-        Py_XDECREF(count);
-        failed = answer == NULL;
-        Py_CLEAR(answer);
+    if (PyList_Size(events) > 0) {
+        self->batching = 1;
+        failed = deliver(self, events, size) < 0;
+        self->batching = 0;
+        if (failed) {
+            flush_behind_error(self);
+            goto done;
+        }
+        if ((PyList_Size(self->outbox) > 0 && schedule_flush(self) < 0) ||
+            (!self->takes_reads && tell(self, N_AFTER_READ) < 0))
+            goto done;
     }
-    else
-        failed = (self->on_message != Py_None ? call_back(self, events)
-                                              : put(self, events, made)) < 0;
-    self->batching = 0;
-    if (failed)
-        flush_behind_error(self);
-    else if (flush(self) == 0 && (self->takes_reads || tell(self, N_AFTER_READ) == 0) &&
-             (size < LARGE_READ || tell(self, N_YIELD_TURN) == 0))
+    if (length < LARGE_READ || tell(self, N_YIELD_TURN) == 0)
         answer = Py_NewRef(Py_None);
 done:
     Py_DECREF(events);
@@ -493,7 +711,7 @@ done:
 /* Makes the frame of a payload as the only extension transforms it. Returns NULL without an
  * exception where it does not apply. */
 static PyObject *
-wrapped_frame(Channel *self, int opcode, const char *payload, Py_ssize_t size,
+wrapped_frame(Channel *self, int first, const char *payload, Py_ssize_t size,
               const unsigned char *key)
 {
     PyObject *core, *bytes, *wrapped, *frame = NULL;
@@ -503,57 +721,15 @@ wrapped_frame(Channel *self, int opcode, const char *payload, Py_ssize_t size,
     if ((bytes = PyBytes_FromStringAndSize(payload, size)) == NULL)
         return NULL;
     core = Py_NewRef(self->core);
-    wrapped = PyObject_CallMethodObjArgs(core, self->state->names[N_WRAP], bytes, NULL);
+    wrapped = PyObject_CallMethodOneArg(core, self->state->names[N_WRAP], bytes);
     Py_DECREF(core);
     Py_DECREF(bytes);
     if (wrapped != NULL && wrapped != Py_None &&
         PyObject_GetBuffer(wrapped, &buffer, PyBUF_SIMPLE) == 0) {
-        frame = make_frame(FIN | mark | opcode, buffer.buf, buffer.len, key);
+        frame = make_frame(first | mark, buffer.buf, buffer.len, key);
         PyBuffer_Release(&buffer);
     }
     Py_XDECREF(wrapped);
-    return frame;
-}
-
-/* Makes the frame of a message that nothing stands in the way of. Returns NULL without an exception
- * for one that is to go the general way. */
-static PyObject *
-quick_frame(Channel *self, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords,
-            Py_ssize_t *size)
-{
-    PyObject *message, *key = NULL, *frame;
-    const unsigned char *key_octets = NULL;
-    const char *payload;
-    int opcode = BINARY;
-
-    if (nargs != 1 || keywords != NULL || self->must_wait || !is_whole(self))
-        return NULL;
-    message = args[0];
-    if (PyUnicode_CheckExact(message)) {
-        opcode = TEXT;
-        payload = PyUnicode_AsUTF8AndSize(message, size);
-        if (payload == NULL) {
-            PyErr_Clear();
-            return NULL;
-        }
-    }
-    else if (PyBytes_CheckExact(message)) {
-        payload = PyBytes_AsString(message);
-        *size = PyBytes_Size(message);
-    }
-    else
-        return NULL;
-    if ((*size >= self->plain_below && !self->mark) || is_open(self) <= 0)
-        return NULL;
-    if (self->masks) {
-        if ((key = PyObject_CallFunctionObjArgs(self->state->new_masking_key, NULL)) == NULL)
-            return NULL;
-        key_octets = (const unsigned char *)PyBytes_AsString(key);
-    }
-    frame = *size < self->plain_below
-                ? make_frame(FIN | opcode, payload, *size, key_octets)
-                : wrapped_frame(self, opcode, payload, *size, key_octets);
-    Py_XDECREF(key);
     return frame;
 }
 
@@ -571,7 +747,94 @@ put_out(Channel *self, PyObject *frame, Py_ssize_t size, int collects)
     self->collected += size;
     if (self->collected > COLLECT_AT_MOST)
         return flush(self);
-    return self->batching || self->flush_scheduled ? 0 : tell(self, N_SCHEDULE_FLUSH);
+    return self->batching ? 0 : schedule_flush(self);
+}
+
+/* Writes the frame of a large message without making one. Returns 0 if that cannot be. */
+static int
+send_uncopied(Channel *self, int first, const char *payload, Py_ssize_t size)
+{
+    unsigned char header[LONGEST_HEADER];
+    Py_ssize_t waiting, header_size, sent;
+    PyObject *rest;
+    char *out;
+    int closing, straight;
+
+    if (flush(self) < 0 || (waiting = PyList_Size(self->outbox)) < 0 ||
+        (closing = is_transport_closing(self)) < 0 || (straight = may_go_straight(self)) < 0)
+        return -1;
+    if (waiting || closing || !straight)
+        return 0;
+    header_size = write_header(header, first, size, 0);
+    sent = put_into_socket(self, header, header_size, payload, size);
+    if (sent == header_size + size)
+        return 1;
+    if (sent == 0)
+        return 0;
+    rest = PyBytes_FromStringAndSize(NULL, header_size + size - sent);
+    if (rest != NULL) {
+        out = PyBytes_AsString(rest);
+        if (sent < header_size) {
+            memcpy(out, header + sent, (size_t)(header_size - sent));
+            out += header_size - sent;
+            sent = header_size;
+        }
+        memcpy(out, payload + sent - header_size, (size_t)(size + header_size - sent));
+    }
+    return hand_over(self, rest) < 0 ? -1 : 1;
+}
+
+/* Sends a message the short way, if nothing stands in its way. Returns 1 if it did, 0 if it is to go
+ * the general way, -1 with an exception set. */
+static int
+send_now(Channel *self, PyObject *message, int pushed)
+{
+    const char *payload;
+    Py_ssize_t size, waiting = 0;
+    PyObject *key = NULL, *frame;
+    const unsigned char *key_octets = NULL;
+    int first = FIN | BINARY, sent;
+
+    if (self->must_wait || !is_whole(self))
+        return PyErr_Occurred() ? -1 : 0;
+    if (PyUnicode_CheckExact(message)) {
+        first = FIN | TEXT;
+        payload = PyUnicode_AsUTF8AndSize(message, &size);
+        if (payload == NULL) {
+            PyErr_Clear();
+            return 0;
+        }
+    }
+    else if (PyBytes_CheckExact(message)) {
+        payload = PyBytes_AsString(message);
+        size = PyBytes_Size(message);
+    }
+    else
+        return 0;
+    if (size >= self->plain_below && !self->mark)
+        return 0;
+    if ((sent = is_open(self)) <= 0)
+        return sent;
+    if (size >= LARGE_MESSAGE && size < self->plain_below && !self->masks &&
+        (sent = send_uncopied(self, first, payload, size)) != 0)
+        return sent;
+    if (self->masks) {
+        if ((key = PyObject_CallNoArgs(self->state->new_masking_key)) == NULL)
+            return -1;
+        key_octets = (const unsigned char *)PyBytes_AsString(key);
+    }
+    frame = size < self->plain_below ? make_frame(first, payload, size, key_octets)
+                                     : wrapped_frame(self, first, payload, size, key_octets);
+    Py_XDECREF(key);
+    if (frame == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    /* Behind a message that the application has yet to take there may be another reply. */
+    if (!self->batching && !pushed && self->on_message == Py_None &&
+        (waiting = PyObject_Size(self->inbox)) < 0) {
+        Py_DECREF(frame);
+        return -1;
+    }
+    return put_out(self, frame, size, self->batching || waiting > 0) < 0 ? -1 : 1;
 }
 
 static PyObject *
@@ -598,23 +861,6 @@ done:
     return answer;
 }
 
-/* Sends a message the short way, if it may go that way. Returns 1 if it did, -1 with an exception. */
-static int
-send_now(Channel *self, PyObject *message)
-{
-    Py_ssize_t size = 0, waiting;
-    PyObject *frame = quick_frame(self, &message, 1, NULL, &size);
-
-    if (frame == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    waiting = self->batching || self->on_message != Py_None ? 0 : PyObject_Size(self->inbox);
-    if (waiting < 0) {
-        Py_DECREF(frame);
-        return -1;
-    }
-    return put_out(self, frame, size, self->batching || waiting > 0) < 0 ? -1 : 1;
-}
-
 static PyObject *
 channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
 {
@@ -632,21 +878,28 @@ channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject
     return (PyObject *)sending;
 }
 
-/* Returns the frame of a prepared message, under the same conditions as `quick_frame`. */
-static PyObject *
-quick_prepared(Channel *self, PyObject *prepared, Py_ssize_t *size)
+/* Does the same for a prepared message, which is pushed. */
+static int
+send_prepared_now(Channel *self, PyObject *prepared)
 {
-    PyObject *length;
+    PyObject *length, *frame;
+    Py_ssize_t size;
+    int opened;
 
     if (self->must_wait || self->masks || !is_whole(self))
-        return NULL;
+        return PyErr_Occurred() ? -1 : 0;
     if ((length = PyObject_GetAttr(prepared, self->state->names[N_SIZE])) == NULL)
-        return NULL;
-    *size = PyLong_AsSsize_t(length);
+        return -1;
+    size = PyLong_AsSsize_t(length);
     Py_DECREF(length);
-    if (*size < 0 || *size >= self->plain_below || is_open(self) <= 0)
-        return NULL;
-    return PyObject_GetAttr(prepared, self->state->names[N_FRAME]);
+    if (size < 0)
+        return -1;
+    if (size >= self->plain_below)
+        return 0;
+    if ((opened = is_open(self)) <= 0)
+        return opened;
+    frame = PyObject_GetAttr(prepared, self->state->names[N_FRAME]);
+    return frame == NULL || put_out(self, frame, size, self->batching) < 0 ? -1 : 1;
 }
 
 /* Whether the keywords of a push matter only where the peer is slow. */
@@ -668,20 +921,32 @@ static PyObject *
 channel_push(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
 {
     Channel *self = (Channel *)object;
-    Py_ssize_t size = 0;
-    PyObject *frame = NULL;
+    int sent = 0;
 
-    if (keywords == NULL || are_for_slow_peers(keywords, args + nargs)) {
-        if (nargs == 1 && Py_IS_TYPE(args[0], self->state->prepared_type))
-            frame = quick_prepared(self, args[0], &size);
-        else
-            frame = quick_frame(self, args, nargs, NULL, &size);
-    }
-    if (frame == NULL)
-        return PyErr_Occurred() ? NULL : go_general_way(self, N_PUSH, args, nargs, keywords);
-    if (put_out(self, frame, size, self->batching) < 0)
+    if (nargs == 1 && (keywords == NULL || are_for_slow_peers(keywords, args + nargs)))
+        sent = Py_IS_TYPE(args[0], self->state->prepared_type) ? send_prepared_now(self, args[0])
+                                                               : send_now(self, args[0], 1);
+    if (sent < 0)
         return NULL;
-    Py_RETURN_TRUE;
+    return sent ? Py_NewRef(Py_True) : go_general_way(self, N_PUSH, args, nargs, keywords);
+}
+
+static PyObject *
+channel_schedule_flush(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    if (schedule_flush((Channel *)object) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+channel_write(PyObject *object, PyObject *data)
+{
+    Channel *self = (Channel *)object;
+
+    if (!is_whole(self) || write_out(self, data) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -699,6 +964,16 @@ channel_allow_shortcuts(PyObject *object, PyObject *args)
     self->takes_reads = (char)takes_reads;
     self->masked = (char)masked;
     self->masks = (char)!masked;
+    if (!takes_reads && give_back(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+channel_give_back(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    if (!is_whole((Channel *)object) || give_back((Channel *)object) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -718,6 +993,10 @@ static PyMethodDef channel_methods[] = {
     {"data_received", channel_data_received, METH_O, data_received_doc},
     {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL | METH_KEYWORDS, send_doc},
     {"push", (PyCFunction)(void (*)(void))channel_push, METH_FASTCALL | METH_KEYWORDS, push_doc},
+    {"_give_back", channel_give_back, METH_NOARGS, "Gives an unfinished message to the core."},
+    {"_schedule_flush", channel_schedule_flush, METH_NOARGS,
+     "Has what is to be sent leave at the end of this turn."},
+    {"_write", channel_write, METH_O, "Writes bytes to the transport."},
     {"_allow_shortcuts", channel_allow_shortcuts, METH_VARARGS,
      "Says which messages may take the short way."},
     {NULL, NULL, 0, NULL},
@@ -728,8 +1007,10 @@ static PyMemberDef channel_members[] = {
     {"_transport", T_OBJECT_EX, offsetof(Channel, transport), 0, NULL},
     {"_loop", T_OBJECT_EX, offsetof(Channel, loop), 0, NULL},
     {"_outbox", T_OBJECT_EX, offsetof(Channel, outbox), 0, NULL},
+    {"_leaving", T_OBJECT_EX, offsetof(Channel, leaving), 0, NULL},
     {"_inbox", T_OBJECT_EX, offsetof(Channel, inbox), 0, NULL},
     {"_on_message", T_OBJECT_EX, offsetof(Channel, on_message), 0, NULL},
+    {"_charged", T_PYSSIZET, offsetof(Channel, charged), 0, NULL},
     {"_collected", T_PYSSIZET, offsetof(Channel, collected), 0, NULL},
     {"_batching", T_BOOL, offsetof(Channel, batching), 0, NULL},
     {"_must_wait", T_BOOL, offsetof(Channel, must_wait), 0, NULL},
@@ -811,7 +1092,7 @@ sending_send(PyObject *object, PyObject *value, PyObject **result)
         PyObject *message = self->message;
 
         self->message = NULL;
-        sent = send_now(self->channel, message);
+        sent = send_now(self->channel, message, 0);
         if (sent == 0)
             self->general = go_general_way(self->channel, N_SEND, &message, 1, NULL);
         Py_DECREF(message);
@@ -879,7 +1160,7 @@ sending_close(PyObject *object, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     if ((method = PyObject_GetAttrString(self->general, "close")) == NULL)
         return NULL;
-    answer = PyObject_CallFunctionObjArgs(method, NULL);
+    answer = PyObject_CallNoArgs(method);
     Py_DECREF(method);
     return answer;
 }
@@ -911,6 +1192,44 @@ static PyType_Spec sending_spec = {
     .slots = sending_slots,
 };
 
+/* Departures */
+
+PyDoc_STRVAR(depart_doc,
+"depart(leaving, /)\n--\n\n"
+"Writes what these connections have to say, and empties the list.");
+
+static PyObject *
+depart(PyObject *module, PyObject *leaving)
+{
+    ModuleState *state = PyModule_GetState(module);
+    PyObject *channels = PyList_GetSlice(leaving, 0, PY_SSIZE_T_MAX);
+
+    if (channels == NULL || PyList_SetSlice(leaving, 0, PY_SSIZE_T_MAX, NULL) < 0) {
+        Py_XDECREF(channels);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_Size(channels); i++) {
+        PyObject *object = PyList_GetItem(channels, i);
+        Channel *channel = (Channel *)object;
+
+        /* An observer, who is told in Python, has all messages go the general way. */
+        if (!PyObject_TypeCheck(object, state->channel_type) ||
+            (channel->plain_below > 0 ? flush(channel) : tell(channel, N_FLUSH)) < 0) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_TypeError, "no channel");
+            /* One that fails does not keep the others. */
+            PyErr_WriteUnraisable(object);
+        }
+    }
+    Py_DECREF(channels);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"depart", depart, METH_O, depart_doc},
+    {NULL, NULL, 0, NULL},
+};
+
 /* The module */
 
 static int
@@ -925,6 +1244,7 @@ module_exec(PyObject *module)
     if ((state->join = PyUnicode_InternFromString("join")) == NULL ||
         (state->empty = PyBytes_FromStringAndSize(NULL, 0)) == NULL ||
         (state->new_masking_key = import_from("rfc6455.masking", "new_masking_key")) == NULL ||
+        (state->depart = PyObject_GetAttrString(module, "depart")) == NULL ||
         (states = import_from("rfc6455.state", "State")) == NULL)
         return -1;
     state->open_state = PyObject_GetAttrString(states, "OPEN");
@@ -945,6 +1265,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->sending_type);
     Py_VISIT(state->open_state);
     Py_VISIT(state->new_masking_key);
+    Py_VISIT(state->depart);
     Py_VISIT(state->prepared_type);
     return 0;
 }
@@ -960,6 +1281,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->join);
     Py_CLEAR(state->open_state);
     Py_CLEAR(state->new_masking_key);
+    Py_CLEAR(state->depart);
     Py_CLEAR(state->prepared_type);
     for (int i = 0; i < NAMES; i++)
         Py_CLEAR(state->names[i]);
@@ -976,6 +1298,7 @@ static struct PyModuleDef module = {
     .m_name = "rfc6455._native.channel",
     .m_doc = "The short way of messages between a transport and whoever takes them.",
     .m_size = sizeof(ModuleState),
+    .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,

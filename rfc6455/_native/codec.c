@@ -5,8 +5,6 @@
  * takes the same arguments and gives the same results. Whatever is rare or wrong is left to Python:
  * this file raises no protocol errors, keeps no state, and knows nothing of fragments, control frames
  * or limits other than the one that it is given.
- *
- * Only the limited API of Python 3.11 is used: one build serves all later versions.
  */
 
 #include "frames.h"

@@ -21,10 +21,11 @@ enum {
     BINARY = 0x2,
     LENGTH_16 = 126,
     LENGTH_64 = 127,
+    LONGEST_HEADER = 14,
 };
 
-/* Payloads up to this size are unmasked on the stack before they become text. */
-#define SCRATCH_SIZE 4096
+#define NOT_ASCII 0x8080808080808080u
+#define STRETCH 4096
 
 enum {
     SHARE = 1024 * 1024, /* as in extensions/base.py */
@@ -50,25 +51,36 @@ mask_into(unsigned char *out, const unsigned char *in, Py_ssize_t size, const un
         out[i] = in[i] ^ key[i & 3];
 }
 
+/* Writes the start of a header, up to the key; returns its size. */
+static Py_ssize_t
+write_header(unsigned char *out, int first, Py_ssize_t size, int mask)
+{
+    Py_ssize_t header = size < LENGTH_16 ? 2 : size < 0x10000 ? 4 : 10;
+
+    *out++ = (unsigned char)first;
+    *out++ = (unsigned char)(mask | (header == 2 ? size : header == 4 ? LENGTH_16 : LENGTH_64));
+    for (int shift = 8 * (int)(header - 3); shift >= 0; shift -= 8)
+        *out++ = (unsigned char)((uint64_t)size >> shift);
+    return header;
+}
+
 /* Writes a frame; the key is NULL where the payload travels in the clear. */
 static PyObject *
 make_frame(int first, const void *payload, Py_ssize_t size, const unsigned char *key)
 {
-    Py_ssize_t header = size < LENGTH_16 ? 2 : size < 0x10000 ? 4 : 10;
+    unsigned char header[LONGEST_HEADER];
+    Py_ssize_t length = write_header(header, first, size, key ? MASK : 0);
     PyObject *frame;
     unsigned char *out;
 
-    if (size > PY_SSIZE_T_MAX - header - 4)
+    if (size > PY_SSIZE_T_MAX - LONGEST_HEADER)
         return PyErr_NoMemory();
-    frame = PyBytes_FromStringAndSize(NULL, header + (key ? 4 : 0) + size);
+    frame = PyBytes_FromStringAndSize(NULL, length + (key ? 4 : 0) + size);
     if (frame == NULL)
         return NULL;
     out = (unsigned char *)PyBytes_AsString(frame);
-    *out++ = (unsigned char)first;
-    *out++ = (unsigned char)((key ? MASK : 0) |
-                             (header == 2 ? size : header == 4 ? LENGTH_16 : LENGTH_64));
-    for (int shift = 8 * (int)(header - 3); shift >= 0; shift -= 8)
-        *out++ = (unsigned char)((uint64_t)size >> shift);
+    memcpy(out, header, (size_t)length);
+    out += length;
     if (key) {
         memcpy(out, key, 4);
         mask_into(out + 4, payload, size, key);
@@ -78,31 +90,67 @@ make_frame(int first, const void *payload, Py_ssize_t size, const unsigned char 
     return frame;
 }
 
+/* Makes text of a payload that is unmasked on its way, and looked at: nearly all of it is ASCII, for
+ * which this is all there is to do. Returns NULL without an exception for other text. */
+static PyObject *
+make_ascii(const unsigned char *payload, Py_ssize_t size, const unsigned char *key)
+{
+    PyObject *text = PyUnicode_New(size, 127);
+    unsigned char *out;
+    uint64_t wide_key, word, seen = 0;
+    Py_ssize_t i = 0;
+
+    if (text == NULL)
+        return NULL;
+    out = PyUnicode_1BYTE_DATA(text);
+    memcpy(&wide_key, key, 4);
+    memcpy((unsigned char *)&wide_key + 4, key, 4);
+    while (size - i >= 8) {
+        /* A few thousand at a time, so that a long text is not unmasked in vain. */
+        Py_ssize_t stop = size - i > STRETCH ? i + STRETCH : size - 7;
+
+        for (; i < stop; i += 8) {
+            memcpy(&word, payload + i, 8);
+            word ^= wide_key;
+            seen |= word;
+            memcpy(out + i, &word, 8);
+        }
+        if (seen & NOT_ASCII)
+            break;
+    }
+    if (!(seen & NOT_ASCII)) {
+        for (; i < size; i++)
+            seen |= out[i] = payload[i] ^ key[i & 3];
+        if (!(seen & NOT_ASCII))
+            return text;
+    }
+    Py_DECREF(text);
+    return NULL;
+}
+
 /* Makes the message of a payload: text, or bytes. Returns NULL with an exception set, which is a
  * UnicodeDecodeError for text that is not UTF-8. */
 static PyObject *
 make_message(int is_text, const unsigned char *payload, Py_ssize_t size, const unsigned char *key)
 {
-    unsigned char scratch[SCRATCH_SIZE];
-    unsigned char *unmasked = scratch;
     PyObject *message;
+    unsigned char *unmasked;
 
-    /* The first octet stands for "written to": compilers do not see that mask_into fills it. */
-    scratch[0] = 0;
     if (!is_text) {
         message = PyBytes_FromStringAndSize(key ? NULL : (const char *)payload, size);
         if (message != NULL && key != NULL)
-            mask_into((unsigned char *)PyBytes_AsString(message), payload, size, key);
+            mask_into((unsigned char *)PyBytes_AS_STRING(message), payload, size, key);
         return message;
     }
     if (key == NULL || size == 0)
         return PyUnicode_DecodeUTF8((const char *)payload, size, NULL);
-    if (size > SCRATCH_SIZE && (unmasked = PyMem_Malloc((size_t)size)) == NULL)
+    if ((message = make_ascii(payload, size, key)) != NULL || PyErr_Occurred())
+        return message;
+    if ((unmasked = PyMem_Malloc((size_t)size)) == NULL)
         return PyErr_NoMemory();
     mask_into(unmasked, payload, size, key);
     message = PyUnicode_DecodeUTF8((const char *)unmasked, size, NULL);
-    if (unmasked != scratch)
-        PyMem_Free(unmasked);
+    PyMem_Free(unmasked);
     return message;
 }
 
@@ -121,6 +169,37 @@ unwrap_message(PyObject *unwrap, int is_text, const unsigned char *payload, Py_s
     return message;
 }
 
+/* Reads the header of a frame that is a message by itself, in its shortest form, masked as it must
+ * be, not too large, and with no reserved bit but `mark`. Returns the header's size; 0 where it is
+ * not there whole, or anything else. */
+static Py_ssize_t
+read_header(const unsigned char *frame, Py_ssize_t available, int masked, Py_ssize_t limit, int mark,
+            Py_ssize_t *length)
+{
+    Py_ssize_t header = masked ? 6 : 2;
+    uint64_t extended = 0;
+
+    if (available < header ||
+        ((frame[0] & ~mark) != (FIN | TEXT) && (frame[0] & ~mark) != (FIN | BINARY)))
+        return 0;
+    *length = frame[1] ^ (masked ? MASK : 0);
+    if (*length > LENGTH_64) /* the wrong mask bit */
+        return 0;
+    if (*length >= LENGTH_16) {
+        int octets = *length == LENGTH_16 ? 2 : 8;
+
+        header += octets;
+        if (available < header)
+            return 0;
+        for (int i = 0; i < octets; i++)
+            extended = extended << 8 | frame[2 + i];
+        if (extended < (octets == 2 ? LENGTH_16 : 0x10000) || extended > PY_SSIZE_T_MAX)
+            return 0;
+        *length = (Py_ssize_t)extended;
+    }
+    return *length <= limit ? header : 0;
+}
+
 /* Appends the run of whole messages that starts at `position` to a list; returns the offset of the
  * first frame that it leaves, or -1 with an exception set. */
 static Py_ssize_t
@@ -131,41 +210,13 @@ take_run(const unsigned char *data, Py_ssize_t end, Py_ssize_t position, int mas
 
     while (made < SHARE) {
         const unsigned char *frame = data + position;
-        Py_ssize_t available = end - position;
-        Py_ssize_t header = masked ? 6 : 2, size;
+        Py_ssize_t size, header = read_header(frame, end - position, masked, limit, mark, &size);
         PyObject *message;
         int kind, appended;
 
-        if (available < header)
+        if (header == 0 || size > end - position - header)
             break;
         kind = frame[0] & ~mark;
-        if (kind != (FIN | TEXT) && kind != (FIN | BINARY))
-            break;
-        size = frame[1] ^ (masked ? MASK : 0);
-        if (size == LENGTH_16) {
-            header += 2;
-            if (available < header)
-                break;
-            size = frame[2] << 8 | frame[3];
-            if (size < LENGTH_16)
-                break;
-        }
-        else if (size == LENGTH_64) {
-            uint64_t extended = 0;
-
-            header += 8;
-            if (available < header)
-                break;
-            for (int i = 2; i < 10; i++)
-                extended = extended << 8 | frame[i];
-            if (extended < 0x10000 || extended > PY_SSIZE_T_MAX)
-                break;
-            size = (Py_ssize_t)extended;
-        }
-        else if (size > LENGTH_64) /* the wrong mask bit */
-            break;
-        if (size > limit || size > available - header)
-            break;
         if (frame[0] != kind) {
             message = unwrap_message(unwrap, kind == (FIN | TEXT), frame + header, size,
                                      masked ? frame + header - 4 : NULL);

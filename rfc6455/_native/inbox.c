@@ -3,8 +3,6 @@
  * What lives here: a queue whose reader runs as soon as there is something to read. The Python is the
  * specification; this file gives the same results, and adds nothing. It does not know where messages
  * come from.
- *
- * Only the limited API of Python 3.11 is used: one build serves all later versions.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -35,6 +33,7 @@ typedef struct {
     char woken; /* the event loop has the callback */
     char waiting;
     char watched;
+    char over;
     char busy;
 } Inbox;
 
@@ -155,13 +154,13 @@ static PyObject *
 inbox_wake(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     Inbox *self = (Inbox *)object;
-    PyObject *task, *callback, *context, *result;
+    PyObject *task, *callback, *context, *result, *arguments[3];
     int later = self->context == NULL;
 
     if (self->callback == NULL || self->woken)
         Py_RETURN_NONE;
     if (!later) {
-        task = PyObject_CallFunctionObjArgs(state_of(object)->current_task, self->loop, NULL);
+        task = PyObject_CallOneArg(state_of(object)->current_task, self->loop);
         if (task == NULL)
             return NULL;
         later = task != Py_None;
@@ -178,7 +177,10 @@ inbox_wake(PyObject *object, PyObject *Py_UNUSED(ignored))
     callback = self->callback;
     context = self->context;
     self->callback = self->context = NULL;
-    result = PyObject_CallMethodObjArgs(context, state_of(object)->run, callback, object, NULL);
+    arguments[0] = context;
+    arguments[1] = callback;
+    arguments[2] = object;
+    result = PyObject_VectorcallMethod(state_of(object)->run, arguments, 3, NULL);
     Py_DECREF(callback);
     Py_DECREF(context);
     if (result == NULL)
@@ -214,19 +216,22 @@ inbox_put(PyObject *object, PyObject *messages)
 }
 
 static PyObject *
-inbox_get(PyObject *object, PyObject *args)
+inbox_get(PyObject *object, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *owner;
     int iterating;
     Getter *getter;
 
-    if (!PyArg_ParseTuple(args, "Op:get", &owner, &iterating))
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "get takes an owner, and whether it iterates");
+        return NULL;
+    }
+    if ((iterating = PyObject_IsTrue(args[1])) < 0)
         return NULL;
     getter = (Getter *)PyType_GenericAlloc(state_of(object)->getter_type, 0);
     if (getter == NULL)
         return NULL;
     getter->inbox = (Inbox *)Py_NewRef(object);
-    getter->owner = Py_NewRef(owner);
+    getter->owner = Py_NewRef(args[0]);
     getter->iterating = (char)iterating;
     return (PyObject *)getter;
 }
@@ -237,18 +242,22 @@ inbox_get_loop(PyObject *object, PyObject *Py_UNUSED(ignored))
     return Py_NewRef(((Inbox *)object)->loop);
 }
 
+/* The keywords are read by hand: a task calls this each time it comes to wait. */
 static PyObject *
-inbox_add_done_callback(PyObject *object, PyObject *args, PyObject *keywords)
+inbox_add_done_callback(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *keywords)
 {
-    static char *names[] = {"callback", "context", NULL};
     Inbox *self = (Inbox *)object;
-    PyObject *callback, *context = Py_None, *old;
+    Py_ssize_t count = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+    PyObject *context = count ? args[1] : Py_None, *old;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|$O:add_done_callback", names, &callback,
-                                     &context))
+    if (nargs != 1 || count > 1 ||
+        (count && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "context") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "add_done_callback takes a callback and its context");
         return NULL;
+    }
     old = self->callback;
-    self->callback = Py_NewRef(callback);
+    self->callback = Py_NewRef(args[0]);
     Py_XDECREF(old);
     old = self->context;
     self->context = context == Py_None ? NULL : Py_NewRef(context);
@@ -301,11 +310,11 @@ inbox_reader(PyObject *object, void *Py_UNUSED(closure))
 static PyMethodDef inbox_methods[] = {
     {"peek", inbox_peek, METH_NOARGS, "Returns the messages that wait, the next one first."},
     {"put", inbox_put, METH_O, "Adds messages, and runs the reader if it waits."},
-    {"get", inbox_get, METH_VARARGS, "Takes the next message, or waits for it."},
+    {"get", (PyCFunction)(void (*)(void))inbox_get, METH_FASTCALL, "Takes the next message, or waits for it."},
     {"wake", inbox_wake, METH_NOARGS, "Runs the reader, if it waits."},
     {"get_loop", inbox_get_loop, METH_NOARGS, "Returns the loop whose tasks may wait."},
     {"add_done_callback", (PyCFunction)(void (*)(void))inbox_add_done_callback,
-     METH_VARARGS | METH_KEYWORDS, "Takes what makes the waiting task go on."},
+     METH_FASTCALL | METH_KEYWORDS, "Takes what makes the waiting task go on."},
     {"result", inbox_result, METH_NOARGS, "Tells the task how its waiting ended."},
     {"cancel", (PyCFunction)(void (*)(void))inbox_cancel, METH_VARARGS | METH_KEYWORDS,
      "Cancels the waiting of the task; False where it has ended already."},
@@ -315,6 +324,7 @@ static PyMethodDef inbox_methods[] = {
 static PyMemberDef inbox_members[] = {
     {"_asyncio_future_blocking", T_BOOL, offsetof(Inbox, blocking), 0, NULL},
     {"waiting", T_BOOL, offsetof(Inbox, waiting), READONLY, NULL},
+    {"over", T_BOOL, offsetof(Inbox, over), 0, NULL},
     {"watched", T_BOOL, offsetof(Inbox, watched), 0, NULL},
     {"busy", T_BOOL, offsetof(Inbox, busy), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -419,7 +429,7 @@ inbox_take(Inbox *self, PyObject *owner, int iterating, PyObject **message)
     PyObject *answer, *error;
 
     if (self->waiting) {
-        error = PyObject_CallMethodObjArgs(owner, state->second_reader, NULL);
+        error = PyObject_CallMethodNoArgs(owner, state->second_reader);
         if (error != NULL) {
             PyErr_SetObject((PyObject *)Py_TYPE(error), error);
             Py_DECREF(error);
@@ -428,8 +438,9 @@ inbox_take(Inbox *self, PyObject *owner, int iterating, PyObject **message)
     }
     if (inbox_length((PyObject *)self) == 0) {
         self->busy = 0;
-        answer = PyObject_CallMethodObjArgs(owner, state->run_out, iterating ? Py_True : Py_False,
-                                            NULL);
+        if (!self->over)
+            return PYGEN_NEXT;
+        answer = PyObject_CallMethodOneArg(owner, state->run_out, iterating ? Py_True : Py_False);
         if (answer == NULL)
             return PYGEN_ERROR;
         Py_DECREF(answer);
@@ -441,7 +452,7 @@ inbox_take(Inbox *self, PyObject *owner, int iterating, PyObject **message)
         return PYGEN_ERROR;
     self->busy = 1;
     if (self->watched && inbox_length((PyObject *)self) == 0) {
-        answer = PyObject_CallMethodObjArgs(owner, state->caught_up, NULL);
+        answer = PyObject_CallMethodNoArgs(owner, state->caught_up);
         if (answer == NULL) {
             Py_CLEAR(*message);
             return PYGEN_ERROR;
@@ -553,6 +564,25 @@ static PyType_Spec getter_spec = {
 
 /* The module */
 
+/* Returns what tells which task runs in a loop. Before Python 3.12 asyncio's own function for that is
+ * written in Python, around a dictionary. */
+static PyObject *
+find_current_task(PyObject *asyncio)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    PyObject *tasks = PyObject_GetAttrString(asyncio, "tasks"), *get = NULL;
+    PyObject *running = tasks == NULL ? NULL : PyObject_GetAttrString(tasks, "_current_tasks");
+
+    if (running != NULL)
+        get = PyObject_GetAttrString(running, "get");
+    Py_XDECREF(running);
+    Py_XDECREF(tasks);
+    return get;
+#else
+    return PyObject_GetAttrString(asyncio, "current_task");
+#endif
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -561,7 +591,7 @@ module_exec(PyObject *module)
 
     if (asyncio == NULL)
         return -1;
-    state->current_task = PyObject_GetAttrString(asyncio, "current_task");
+    state->current_task = find_current_task(asyncio);
     state->cancelled_error = PyObject_GetAttrString(asyncio, "CancelledError");
     Py_DECREF(asyncio);
     state->run = PyUnicode_InternFromString("run");

@@ -25,10 +25,12 @@ class PythonChannel:
 
     __slots__ = (
         "_batching",
+        "_charged",
         "_collected",
         "_core",
         "_flush_scheduled",
         "_inbox",
+        "_leaving",
         "_loop",
         "_must_wait",
         "_on_message",
@@ -47,11 +49,15 @@ class PythonChannel:
     _on_message: Callable[..., object] | None
     """Who takes them at once."""
 
+    _charged: int
+    """Bytes of an unfinished message that the budget knows of."""
     _batching: bool
     """Whether a read is being dealt with: what is sent leaves when that is over."""
     _collected: int
     """Bytes that have not left for that reason."""
     _flush_scheduled: bool
+    _leaving: list[PythonChannel]
+    """Those of the loop for which that is so; see `departures`."""
     _write_paused: bool
     _must_wait: bool
     """Whether `send` has to wait for its turn."""
@@ -147,7 +153,25 @@ class PythonChannel:
     ) -> bool:
         raise NotImplementedError
 
+    def _write(self, data: bytes) -> None:
+        """Writes to the transport, which is not closing; the native twin goes by its socket."""
+        self._transport.write(data)
+
+    def _schedule_flush(self) -> None:
+        """Has what is to be sent leave at the end of this turn of the event loop."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            if not self._leaving:
+                self._loop.call_soon(depart, self._leaving)
+            self._leaving.append(self)
+
+    def _flush(self) -> None:
+        raise NotImplementedError
+
     # The short way
+
+    def _give_back(self) -> None:
+        """Gives the core what a shortcut has taken of an unfinished message."""
 
     def _allow_shortcuts(
         self,
@@ -170,6 +194,14 @@ class PythonChannel:
             mark: the reserved bit of the only extension, or 0.
             unwrap: gives the message of a whole payload with that bit; see `Connection.unwrap`.
         """
+
+
+def depart(leaving: list[PythonChannel]) -> None:
+    """Writes what these connections have to say, and empties the list."""
+    channels = leaving[:]
+    leaving.clear()
+    for channel in channels:
+        channel._flush()
 
 
 if TYPE_CHECKING:

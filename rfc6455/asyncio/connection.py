@@ -110,6 +110,7 @@ class WebSocket(Endpoint):
         assert self._assembly is not None
         if not self._inbox and not self._backlog:
             self._assembly.expected = True
+            self._give_back()
             here = self._core.stream()
             self._settle()
             if here is not None:
@@ -118,17 +119,14 @@ class WebSocket(Endpoint):
     # What the inbox tells
 
     def _run_out(self, iterating: bool) -> None:
-        if self._ended and not self._backlog:
-            error = self._reach_end()
-            try:
-                raise (
-                    StopAsyncIteration
-                    if iterating and isinstance(error, ConnectionClosedOK)
-                    else error
-                )
-            finally:
-                # Its traceback has this frame: a cycle would keep the connection, and its buffers.
-                del error
+        error = self._reach_end()
+        try:
+            raise (
+                StopAsyncIteration if iterating and isinstance(error, ConnectionClosedOK) else error
+            )
+        finally:
+            # Its traceback has this frame: a cycle would keep the connection, and its buffers.
+            del error
 
     def _caught_up(self) -> None:
         if self._may_read():
@@ -167,6 +165,7 @@ class WebSocket(Endpoint):
             self._pause_reading()
 
     def _deliver_end(self) -> None:
+        self._inbox.over = True
         # It is answered when the application comes here, at once when nothing can be under way, or
         # after a grace.
         if self._inbox.waiting:

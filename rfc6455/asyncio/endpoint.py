@@ -52,7 +52,6 @@ class Endpoint(Outgoing):
         "__weakref__",
         "_backlog",
         "_budget",
-        "_charged",
         "_close_written",
         "_closed_waiter",
         "_closing",
@@ -228,6 +227,7 @@ class Endpoint(Outgoing):
     def connection_lost(self, exc: Exception | None) -> None:
         """Takes the end of TCP."""
         self._sort(self._core.receive_eof())
+        self._give_back()
         self._budget.charge(self, 0)
         if self._timer is not None:
             self._timer.cancel()
@@ -272,8 +272,13 @@ class Endpoint(Outgoing):
                 self._receive_in_pieces(data)
             else:
                 self._receive(data, position, events)
-        finally:
+        except BaseException:
+            # The loop may not come to its next turn.
             self._end_batch()
+            raise
+        self._batching = False
+        if self._core.frames_to_send:
+            self._schedule_flush()
         self._after_read()
         if len(data) >= LARGE_READ:
             self._yield_turn()
@@ -310,20 +315,22 @@ class Endpoint(Outgoing):
             events = core.receive_rest(data, position, events, now)
         if self._observer is not None:
             self._observer.received(self, data, events)
+        # What earlier reads have brought counts, too.
+        counted = self._expands or self._charged
         if core.incomplete_size != self._charged:
-            self._charge()
+            self._charge(core.incomplete_size)
         if not core.only_messages:
             self._sort(events)
         # Once closing has begun nothing more is kept.
         elif events and not self._closing:
             self._hand_out(
                 events,  # type: ignore[arg-type]
-                sum(map(len, events)) if self._expands else len(data),  # type: ignore[arg-type]
+                sum(map(len, events)) if counted else len(data),  # type: ignore[arg-type]
             )
 
-    def _charge(self) -> None:
-        self._charged = self._core.incomplete_size
-        self._budget.charge(self, self._charged)
+    def _charge(self, size: int) -> None:
+        self._charged = size
+        self._budget.charge(self, size)
 
     def give_way(self) -> None:
         """Ends the connection with 1013, so that others have room; see `MemoryBudget`."""

@@ -22,7 +22,10 @@ class Owner(Protocol):
     """Who gives out the messages of an `Inbox`."""
 
     def _run_out(self, iterating: bool) -> None:
-        """Is told that the reader comes to an empty inbox, before it waits; may raise instead."""
+        """Is told that the reader comes to an empty inbox, where `Inbox.over` is set.
+
+        It may raise, or put messages.
+        """
 
     def _caught_up(self) -> None:
         """Is told that the reader has taken the last message, while `Inbox.watched` is set."""
@@ -42,6 +45,7 @@ class PythonInbox:
     Attributes:
         waiting: whether the reader waits.
         busy: whether the reader has taken a message, and not come back for more than was here.
+        over: whether nothing more will come.
         watched: whether the owner wants to be told when the last message is taken.
     """
 
@@ -55,6 +59,7 @@ class PythonInbox:
         "_messages",
         "_woken",
         "busy",
+        "over",
         "waiting",
         "watched",
     )
@@ -70,6 +75,7 @@ class PythonInbox:
         self._messages: list[Any] = []
         self.waiting = False
         self.busy = False
+        self.over = False
         self.watched = False
 
     def __len__(self) -> int:
@@ -104,7 +110,8 @@ class PythonInbox:
             raise owner._second_reader()
         while not self._messages:
             self.busy = False
-            owner._run_out(iterating)
+            if self.over:
+                owner._run_out(iterating)
             if not self._messages:
                 await self
         message = self._messages.pop()

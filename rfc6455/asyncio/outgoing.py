@@ -19,11 +19,21 @@ from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
 from .channel import Channel
+from .departures import departures
 
 __all__ = ["Outgoing"]
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""
+
+SOCKET_TRANSPORTS: Final = frozenset(
+    {
+        ("asyncio.selector_events", "_SelectorSocketTransport"),
+        ("uvloop.loop", "TCPTransport"),
+        ("uvloop.loop", "UnixTransport"),
+    }
+)
+"""Transports which put into their socket what they are given, as it is."""
 
 
 class Outgoing(Channel, asyncio.Protocol):
@@ -51,6 +61,7 @@ class Outgoing(Channel, asyncio.Protocol):
         self._observer = observer
         self._transport = transport
         self._loop = loop
+        self._leaving = departures(loop)
         self._on_message = None
         self._batching = False
         self._collected = 0
@@ -236,11 +247,6 @@ class Outgoing(Channel, asyncio.Protocol):
         elif not self._batching:
             self._schedule_flush()
 
-    def _schedule_flush(self) -> None:
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
-
     def _flush(self) -> None:
         self._collected = 0
         self._flush_scheduled = False
@@ -250,9 +256,18 @@ class Outgoing(Channel, asyncio.Protocol):
             frames = core.frames_to_send if self._observer is not None else 0
             data = core.data_to_send()
             if data and not self._transport.is_closing():
-                self._transport.write(data)
+                self._write(data)
                 if self._observer is not None:
                     self._observer.sent(self, data, frames)
+
+    def _find_descriptor(self) -> int:
+        """Returns the descriptor of the socket, -1 where only the transport may write to it."""
+        transport = self._transport
+        kind = type(transport)
+        if (kind.__module__, kind.__name__) not in SOCKET_TRANSPORTS:
+            return -1
+        sock = transport.get_extra_info("socket")
+        return -1 if sock is None else int(sock.fileno())
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: `send` waits."""

@@ -40,19 +40,24 @@ class GeneralCallbackWebSocket(CallbackWebSocket):
         pass
 
 
-def connection(role: Role = Role.SERVER, **limits: Any) -> Connection:
+def connection(role: Role = Role.SERVER, *, compresses: bool = True, **limits: Any) -> Connection:
     extension = PermessageDeflate(threshold=200).accept([])
     assert extension is not None
     return Connection(
         role,
         limits=Limits(ping_interval=None, write_timeout=None, **limits),
-        extensions=[extension[1]],
+        extensions=[extension[1]] if compresses else [],
         now=asyncio.get_running_loop().time(),
     )
 
 
 async def play(
-    kind: str, general: bool, reads: list[tuple[bytes, int]], reply: str
+    kind: str,
+    general: bool,
+    reads: list[tuple[bytes, int]],
+    reply: str,
+    *,
+    compresses: bool = True,
 ) -> tuple[list[object], bytes]:
     """Returns what is seen of a conversation: what the application got, and what was written.
 
@@ -61,6 +66,7 @@ async def play(
         general: whether they all go the general way.
         reads: what the peer sends, each cut in two at so many tenths of it.
         reply: ``send``, ``push`` or ``close``: what is done with them.
+        compresses: whether there is permessage-deflate, which has long reads go the general way.
     """
     got: list[object] = []
 
@@ -94,7 +100,7 @@ async def play(
 
     loop = asyncio.get_running_loop()
     transport = MemoryTransport()
-    core = connection(max_message_size=100_000)
+    core = connection(compresses=compresses, max_message_size=100_000)
     websocket: Any
     if kind == "listener":
         make = GeneralCallbackWebSocket if general else CallbackWebSocket

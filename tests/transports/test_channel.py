@@ -23,6 +23,7 @@ from rfc6455 import (
     ConnectionClosed,
     Limits,
     Listener,
+    MemoryBudget,
     Message,
     PermessageDeflate,
     PreparedMessage,
@@ -66,6 +67,10 @@ frames = st.one_of(
         [
             peer_frame(Role.SERVER, Opcode.BINARY, bytes(126)),
             peer_frame(Role.SERVER, Opcode.BINARY, bytes(70_000)),
+            peer_frame(Role.SERVER, Opcode.TEXT, "aé€😀".encode() * 7_000),
+            peer_frame(Role.SERVER, Opcode.TEXT, "€".encode() * 50 + b"\xe2\x82"),
+            peer_frame(Role.SERVER, Opcode.TEXT, b"a" * 50 + b"\xed\xa0\x80" + b"a" * 50),
+            peer_frame(Role.SERVER, Opcode.BINARY, bytes(100_001)),
             peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False),
             peer_frame(Role.SERVER, Opcode.CONTINUATION, b"b"),
             peer_frame(Role.SERVER, Opcode.TEXT, b"\xff"),
@@ -90,15 +95,20 @@ X, FRAGMENT = text("x"), peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False)
 
 
 @native
-@example("iterator", [(X * 700 + FRAGMENT + X, 0)], "close")
+@example("iterator", [(X * 700 + FRAGMENT + X, 0)], "close", True)
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["iterator", "listener"]),
     conversations,
     st.sampled_from(["send", "push", "close"]),
+    st.booleans(),
 )
-def test_both_ways_do_the_same(kind: str, reads: list[tuple[bytes, int]], reply: str) -> None:
-    found, expected = (run(play(kind, general, reads, reply)) for general in (False, True))
+def test_both_ways_do_the_same(
+    kind: str, reads: list[tuple[bytes, int]], reply: str, compresses: bool
+) -> None:
+    found, expected = (
+        run(play(kind, general, reads, reply, compresses=compresses)) for general in (False, True)
+    )
     assert found == expected
 
 
@@ -125,6 +135,137 @@ async def test_others_have_their_turn_in_a_flood_of_deflated_messages(
         assert before < listener.got <= before + at_once
         before = listener.got
         await asyncio.sleep(0)
+    websocket.abort()
+
+
+# Messages that come in several reads
+
+
+TEXTS = ["aé€😀" * 3, "a" * 200, "€" * 700, "😀" * 20_000]
+
+
+@native
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 126, 4096])
+@both_roles
+@virtual_time
+async def test_a_message_cut_into_pieces(role: Role, step: int) -> None:
+    websocket, transport = make_websocket(role)
+    messages: list[str | bytes] = [*TEXTS[: 2 if step == 1 else 4], b"", bytes(range(256)) * 10]
+    for message in messages:
+        payload = message if isinstance(message, bytes) else message.encode()
+        opcode = Opcode.BINARY if isinstance(message, bytes) else Opcode.TEXT
+        frame = peer_frame(role, opcode, payload)
+        for start in range(0, len(frame), step):
+            transport.feed(frame[start : start + step])
+        assert await websocket.recv() == message
+    websocket.abort()
+
+
+@pytest.mark.parametrize(
+    "end", [b"\xc0", b"\xed\xa0", b"\xf4\x90", b"\xe2\x82a", b"\xf5", b"a\x80"]
+)
+@both_roles
+@virtual_time
+async def test_text_fails_at_the_first_impossible_octet(role: Role, end: bytes) -> None:
+    websocket, transport = make_websocket(role)
+    transport.feed(text("before", role))
+    frame = peer_frame(role, Opcode.TEXT, b"a" * 50 + end + bytes(500))
+    header = len(frame) - 500 - len(end) - 50
+    transport.feed(frame[: header + 30])
+    transport.feed(frame[header + 30 : header + 50 + len(end) - 1])
+    await settle()
+    assert transport.closes == []
+    transport.feed(frame[header + 50 + len(end) - 1 : header + 50 + len(end)])
+    assert await websocket.recv() == "before"
+    with pytest.raises(ConnectionClosed):
+        await websocket.recv()
+    assert [c.code for c in transport.closes] == [1007]
+    websocket.abort()
+
+
+@virtual_time
+async def test_a_text_that_ends_within_a_character() -> None:
+    websocket, transport = make_websocket()
+    frame = peer_frame(Role.SERVER, Opcode.TEXT, b"a" * 50 + b"\xe2\x82")
+    transport.feed(frame[:30])
+    transport.feed(frame[30:])
+    with pytest.raises(ConnectionClosed):
+        await websocket.recv()
+    assert [c.code for c in transport.closes] == [1007]
+    websocket.abort()
+
+
+@virtual_time
+async def test_pieces_are_asked_for_in_the_middle_of_a_message() -> None:
+    websocket, transport = make_websocket()
+    payload = "aé€😀" * 30
+    frame = text(payload)
+    transport.feed(frame[:101])
+    pieces = websocket.recv_streaming()
+    received = await anext(aiter(pieces))
+    transport.feed(frame[101:] + text("next"))
+    async for piece in pieces:
+        received += piece  # type: ignore[operator]
+    assert received == payload
+    assert await websocket.recv() == "next"
+    websocket.abort()
+
+
+@virtual_time
+async def test_a_close_of_ours_in_the_middle_of_a_message() -> None:
+    websocket, transport = make_websocket()
+    frame = text("a" * 200)
+    transport.feed(frame[:101])
+    closing = asyncio.create_task(websocket.close())
+    await settle()
+    transport.feed(frame[101:] + close())
+    await closing
+    assert websocket.close_code == 1000
+    with pytest.raises(ConnectionClosed):
+        await websocket.recv()
+
+
+@virtual_time
+async def test_what_has_come_of_a_message_is_charged() -> None:
+    budget = MemoryBudget()
+    transport = MemoryTransport()
+    websocket = WebSocket(
+        connection(compresses=False), transport, asyncio.get_running_loop(), budget=budget
+    )
+    transport.set_protocol(websocket)
+    frame = text("a" * 200)
+    used = []
+    for start in range(0, len(frame), 52):
+        transport.feed(frame[start : start + 52])
+        used.append(budget.used)
+    assert used == [44, 96, 148, 0]
+    transport.feed(frame[:108])
+    assert budget.used == 100
+    websocket.abort()
+    await websocket.wait_closed()
+    assert budget.used == 0
+
+
+@virtual_time
+async def test_a_message_in_many_reads_counts_whole() -> None:
+    websocket, transport = make_websocket(max_queued_size=1000)
+    frame = text("a" * 1000)
+    for start in range(0, len(frame), 52):
+        assert transport.is_reading()
+        transport.feed(frame[start : start + 52])
+    assert not transport.is_reading()
+    await websocket.recv()
+    assert transport.is_reading()
+    websocket.abort()
+
+
+@virtual_time
+async def test_a_promise_of_much_takes_little() -> None:
+    websocket, transport = make_websocket(max_message_size=None)
+    header = peer_frame(Role.SERVER, Opcode.TEXT, bytes(70_000))[:14]
+    promise = header[:2] + (1 << 60).to_bytes(8, "big") + header[10:]
+    transport.feed(promise)
+    transport.feed(b"a" * 5)
     websocket.abort()
 
 

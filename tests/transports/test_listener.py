@@ -79,6 +79,7 @@ def make(
 async def test_what_a_listener_is_told() -> None:
     _, transport, listener, errors = make()
     transport.feed(text("a") + text("b"))
+    await settle()
     assert transport.messages == ["a", "b"]
     assert len(transport.writes) == 1
     transport.feed(text("c") + close(4000, "bye"))

@@ -59,6 +59,7 @@ async def test_what_an_observer_sees() -> None:
     recorder = RecordingObserver()
     websocket, transport = observed(recorder)
     transport.feed(text("hello") + ping(b"p"))
+    await settle()
     await websocket.send("hi")
     pinging = asyncio.create_task(websocket.ping(b"q"))
     await asyncio.sleep(2)

@@ -136,6 +136,7 @@ async def test_the_last_reference_goes_within_the_call(kind: type[CallbackWebSoc
     del websocket
     transport.feed(b"".join(map(text, "abc")))
     assert listener.got == ["a", "b", "c"]
+    await settle()
     assert transport.messages == ["a", "b", "c"]
     gc.collect()
     assert kept() is None
@@ -366,8 +367,11 @@ async def test_the_owner_gives_up_what_asks_it(kind: type[PythonInbox]) -> None:
                 gettings.pop().close()
             gc.collect()
 
-    getting: Any = kind(asyncio.get_running_loop()).get(Rude(), False)
+    inbox = kind(asyncio.get_running_loop())
+    inbox.over = True
+    getting: Any = inbox.get(Rude(), False)
     gettings = [getting]
+    del inbox
     # The inbox is held by what runs, and by nothing else.
     waiting = getting.send(None)
     assert waiting.waiting

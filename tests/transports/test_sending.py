@@ -149,6 +149,7 @@ async def test_a_large_batch_of_replies_is_written_in_pieces() -> None:
 async def test_pongs_and_replies_keep_their_order_in_one_write() -> None:
     websocket, transport = make_websocket()
     transport.feed(text("a") + ping(b"1") + text("b") + ping(b"2"))
+    await settle()
     assert [(f.opcode, f.payload) for f in transport.frames] == [
         (Opcode.PONG, b"1"),
         (Opcode.PONG, b"2"),
@@ -164,6 +165,7 @@ async def test_replies_are_written_before_the_next_read_is_answered() -> None:
     await websocket.send(await websocket.recv())
     # Writing is not held up: each Ping has its Pong.
     transport.feed(ping(b"1") + ping(b"2"))
+    await settle()
     assert [f.opcode for f in transport.frames] == [Opcode.TEXT, Opcode.PONG, Opcode.PONG]
     websocket.abort()
 

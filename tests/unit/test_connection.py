@@ -873,3 +873,13 @@ def test_the_rest_behind_what_a_shortcut_has_taken(role: Role) -> None:
     assert connection.receive_rest(first, len(first), ["a"], 31.0) == ["a"]
     assert connection.only_messages
     assert connection.receive_rest(first + second, 0, [], 32.0) == ["a", "b"]
+
+
+def test_an_unfinished_message_comes_back_from_a_shortcut() -> None:
+    connection = Connection(Role.CLIENT)
+    connection.take_back(b"\x81\x03ab")
+    assert (connection.incomplete_size, connection.at_boundary) == (2, False)
+    assert connection.receive_data(b"c\x81\x01d") == ["abc", "d"]
+    connection.receive_data(b"\x88\x00")
+    connection.take_back(b"\x81\x03ab")
+    assert connection.incomplete_size == 0
