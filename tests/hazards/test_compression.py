@@ -195,6 +195,21 @@ def test_b1_work_is_linear_in_what_goes_in_and_comes_out() -> None:
         assert max(library.left) <= PIECE
 
 
+@both_roles
+def test_b1_bomb_that_a_shortcut_has_seen_is_not_inflated_again(role: Role) -> None:
+    library = CountingLibrary()
+    limits = Limits(max_message_size=5000)
+    connection = Connection(role, limits=limits, extensions=[in_use(role, library=library)])
+    bomb = message(role, compressed(bytes(6000)))
+    assert connection.take_run(bomb, 0, []) == 0
+    # Even where pieces of it were asked for meanwhile.
+    assert connection.stream() is None
+    (fault,) = connection.receive_data(bomb)
+    assert len(library.given) == 1
+    assert isinstance(fault, Fault)
+    assert fault.error.code == 1009
+
+
 MEMORY_OF_BOMBS = """
 import json, sys, tracemalloc, zlib
 from rfc6455 import Connection, Fault, Limits, PermessageDeflate, Role

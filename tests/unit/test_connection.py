@@ -831,15 +831,6 @@ def test_run_that_a_shortcut_takes(role: Role) -> None:
 
 
 @both_roles
-def test_what_a_shortcut_found_wrong_is_wrong_though_pieces_were_asked_for(role: Role) -> None:
-    connection = Connection(role, extensions=[Reverse(3)])
-    bad = peer_frame(role, TEXT, b"\xffabc", rsv=0x40)
-    assert connection.take_run(bad, 0, []) == 0
-    assert connection.stream() is None
-    assert comparable(connection.receive_data(bad)) == [Failure(1007, "8.1")]
-
-
-@both_roles
 def test_message_that_a_shortcut_sends_through_an_extension(role: Role) -> None:
     connection = Connection(role, extensions=[Reverse(3)])
     assert connection.wrap(b"ab") is None
