@@ -28,8 +28,8 @@ from .state import (
     CLOSE_RECEIVED,
     CLOSE_SENT,
     CLOSED,
-    CONNECTING,
     OPEN,
+    State,
     Trigger,
     transition,
 )
@@ -127,7 +127,7 @@ class Connection:
             max_fragments=limits.max_fragments,
             extensions=self._extensions,
         )
-        self.state = transition(CONNECTING, Trigger.ACCEPT)
+        self.state: State = OPEN
         self.only_messages = True
         self._outbox: list[bytes] = []
         self._pending_pong: bytes | None = None

@@ -45,7 +45,12 @@ __all__ = [
 
 
 class Opcode(IntEnum):
-    """What a frame is. Values from 8 up are control frames; 3–7 and 11–15 are reserved."""
+    """What a frame is. Values from 8 up are control frames; 3–7 and 11–15 are reserved.
+
+    Attributes:
+        is_control: whether the frame speaks of the connection itself, rather than carrying data
+            (§5.5).
+    """
 
     CONTINUATION = 0
     TEXT = 1
@@ -54,10 +59,8 @@ class Opcode(IntEnum):
     PING = 9
     PONG = 10
 
-    @property
-    def is_control(self) -> bool:
-        """Whether the frame speaks of the connection itself, rather than carrying data (§5.5)."""
-        return self >= 8
+    def __init__(self, value: int) -> None:
+        self.is_control = value >= 8
 
 
 FIN: Final = 0b1000_0000

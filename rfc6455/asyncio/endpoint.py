@@ -228,7 +228,8 @@ class Endpoint(Outgoing):
         """Takes the end of TCP."""
         self._sort(self._core.receive_eof())
         self._give_back()
-        self._budget.charge(self, 0)
+        if self._charged:
+            self._budget.charge(self, 0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -429,7 +430,9 @@ class Endpoint(Outgoing):
 
     def _fail_pings(self) -> None:
         # Behind a Close or a fault no Pong comes any more.
-        for _, pinging in (self._pings or {}).values():
+        if self._pings is None:
+            return
+        for _, pinging in self._pings.values():
             if not pinging.done():
                 pinging.set_exception(self._closed_error())
 
@@ -482,13 +485,12 @@ class Endpoint(Outgoing):
     def _settle(self) -> None:
         """Says anew which messages may take the short way."""
         core = self._core
+        if core.state is not OPEN:
+            self._allow_shortcuts(False, 0, core.role is SERVER, 0, 0, 0, None)
+            return
         observed = self._observer is not None
         self._allow_shortcuts(
-            core.at_boundary
-            and core.state is OPEN
-            and not observed
-            and not self._backlog
-            and not self._closing,
+            core.at_boundary and not observed and not self._backlog and not self._closing,
             PIECE if self._expands else sys.maxsize,
             core.role is SERVER,
             core.whole_limit,
