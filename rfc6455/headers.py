@@ -119,6 +119,10 @@ class Headers:
 
     def lines(self, name: bytes) -> list[bytes]:
         """Does what `raw` does, for a name in lower case."""
+        return self.by_name().get(name, [])
+
+    def by_name(self) -> dict[bytes, list[bytes]]:
+        """Returns the values of all fields as they came, by names in lower case."""
         values = self._values
         if values is None:
             values = self._values = {}
@@ -128,7 +132,7 @@ class Headers:
                     values[field].append(value)
                 else:
                     values[field] = [value]
-        return values.get(name, [])
+        return values
 
     def compact(self) -> None:
         """Frees the memory that lookups have taken to be fast; the next one takes it again."""

@@ -23,15 +23,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ..addresses import TrustedProxies
 from ..budget import MemoryBudget
-from ..connection import Connection, Role
 from ..errors import HandshakeError
 from ..framelog import with_frame_log
-from ..handshake import Offer, ServerHandshake, validate
-from ..headers import Headers
+from ..handshake import ServerHandshake
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
 from ..observer import Observer, ObserverLike, observer_of
+from ..reception import Accepted, Steps
 from ..router import Route, Router
 from ..state import CONNECTING
 from .connection import WebSocket
@@ -78,6 +77,27 @@ class Incoming(asyncio.Protocol):
         is_silent: whether nothing has come from it yet.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_accepted_at",
+        "_answered",
+        "_discarded",
+        "_handshake",
+        "_is_proxy",
+        "_loop",
+        "_may_write",
+        "_options",
+        "_peer",
+        "_peer_eof",
+        "_server",
+        "_streaming",
+        "_task",
+        "_timer",
+        "_transport",
+        "group",
+        "is_silent",
+    )
+
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self.group = ""
         self._server = server
@@ -92,8 +112,7 @@ class Incoming(asyncio.Protocol):
         self.is_silent = True
         self._answered = False
         self._streaming: asyncio.Task[None] | None = None
-        self._may_write = asyncio.Event()
-        self._may_write.set()
+        self._may_write: asyncio.Event | None = None
         self._peer_eof = False
         self._discarded = 0
         # The clock runs from here on: `connection_made` comes after TLS's own handshake.
@@ -136,8 +155,8 @@ class Incoming(asyncio.Protocol):
         if interim := handshake.data_to_send():
             self._transport.write(interim)
         if request is not None:
-            self._task = self._server.spawn(self._server.attend(self, request))
-        if len(handshake.trailing_data) > MAX_EARLY_DATA:
+            self._take(request)
+        if self._task is not None and len(handshake.trailing_data) > MAX_EARLY_DATA:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
@@ -160,11 +179,13 @@ class Incoming(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads too slowly: a stream waits."""
-        self._may_write.clear()
+        if self._may_write is not None:
+            self._may_write.clear()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._may_write.set()
+        if self._may_write is not None:
+            self._may_write.set()
 
     # The answer
 
@@ -176,101 +197,65 @@ class Incoming(asyncio.Protocol):
             )
             self._server.count(self, request.client_address)
 
-    async def answer(self, request: Request) -> tuple[Endpoint, Route, dict[str, Any]] | None:
-        """Answers a request; returns the WebSocket that it opens, and who deals with it."""
+    def _take(self, request: Request) -> None:
+        """Deals with a request: at once, or in a task where the application is to be asked."""
+        steps = self._server.reception.decide(request)
         try:
-            arranged = await self._process(request)
-            if not isinstance(arranged, Response):
-                return arranged
-            self.refuse(arranged)
+            call = next(steps)
+        except StopIteration as end:
+            self._carry_out(end.value, request)
+        else:
+            self._task = self._server.spawn(self._ask(request, steps, call))
+
+    async def _ask(self, request: Request, steps: Steps, call: Callable[[], Any]) -> None:
+        try:
+            while True:
+                try:
+                    result = call()
+                    if inspect.isawaitable(result):
+                        result = await result
+                except BaseException as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(result)
+        except StopIteration as end:
+            self._carry_out(end.value, request)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
             if is_cancelled():
                 raise
-            self._server.log_error("opening handshake failed")
-            if self._handshake.state is CONNECTING:
-                self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
-            else:
-                self._transport.abort()
-        return None
+            self._fail()
 
-    async def _process(self, request: Request) -> Response | tuple[Endpoint, Route, dict[str, Any]]:
-        """Returns the answer; or, once it is accepted, the WebSocket and who deals with it."""
-        hook = self._options.process_response
+    def _carry_out(self, decided: Response | Accepted, request: Request) -> None:
         try:
-            arranged = await self._choose(request)
-            if not isinstance(arranged, Response):
-                route, arguments, offer = arranged
-                subprotocol = route.choose_subprotocol(request, offer.subprotocols)
-                headers = None
-                if hook is not None:
-                    accepted = Response(HTTPStatus.SWITCHING_PROTOCOLS)
-                    accepted = await _result(hook(request, accepted)) or accepted
-                    if accepted.status != HTTPStatus.SWITCHING_PROTOCOLS:
-                        return accepted
-                    headers = accepted.headers
-                websocket = self._accept(request, (route, arguments), offer, subprotocol, headers)
-                return websocket, route, arguments
-        except HandshakeError as error:
-            self._server.log_failure(error, request.client_address, request)
-            arranged = error_response(error)
-        if hook is not None:
-            arranged = await _result(hook(request, arranged)) or arranged
-        return arranged
+            if isinstance(decided, Accepted):
+                self._server.attend(self._accept(decided, request), decided)
+            else:
+                self.refuse(decided)
+        except Exception:
+            self._fail()
 
-    async def _choose(self, request: Request) -> Response | tuple[Route, dict[str, Any], Offer]:
-        """Asks the hooks; returns their answer, or the route of a WebSocket and what is offered."""
-        options = self._options
-        route, arguments = options.route, _NO_ARGUMENTS
-        response: Response | None
-        if options.process_request is not None:
-            response = await _result(options.process_request(request))
-            if response is not None:
-                return response
-        if options.router is not None:
-            route, arguments = options.router.resolve(request)
-            if route.process_request is not None:
-                response = await _result(route.process_request(request))
-                if response is not None:
-                    return response
-            if route.methods is not None:
-                answer: Response = await _result(route.handler(request, **arguments))
-                return answer
-            route = self._server.route_over_defaults(route)
-        return route, arguments, validate(request)
+    def _fail(self) -> None:
+        self._server.log_error("opening handshake failed")
+        if self._handshake.state is CONNECTING:
+            self.refuse(Response.text("internal error\n", HTTPStatus.INTERNAL_SERVER_ERROR))
+        else:
+            self._transport.abort()
 
-    def _accept(
-        self,
-        request: Request,
-        chosen: tuple[Route, dict[str, Any]],
-        offer: Offer,
-        subprotocol: str | None,
-        headers: Headers | None,
-    ) -> Endpoint:
-        route, arguments = chosen
-        listener = route.handler(**arguments) if _is_listener(route.handler) else None
-        answer, extensions = self._handshake.accept(
-            subprotocol=subprotocol,
-            extensions=route.extensions or (),
-            headers=headers or (),
-            offer=offer,
-        )
-        core = Connection(
-            Role.SERVER,
-            limits=route.limits or self._options.limits,
-            extensions=extensions,
-            now=self._loop.time(),
-        )
+    def _accept(self, accepted: Accepted, request: Request) -> Endpoint:
+        handler = accepted.route.handler
         kind: Callable[..., Endpoint] = WebSocket
-        if listener is not None:
+        if isinstance(handler, type) and issubclass(handler, Listener):
+            listener = handler(**accepted.arguments)
             kind = partial(CallbackWebSocket, listener=listener, on_error=self._server.log_error)
+        answer, core = accepted.open(self._handshake, self._options.limits, self._loop.time())
         websocket = kind(
             core,
             self._transport,
             self._loop,
             request=request,
-            subprotocol=subprotocol,
+            subprotocol=accepted.subprotocol,
             on_lost=self._server.lost,
             budget=self._options.memory_budget,
             observer=with_frame_log(
@@ -279,13 +264,14 @@ class Incoming(asyncio.Protocol):
         )
         self._answered = True
         self._cancel_timer()
-        self._server.opened(self, websocket, cancel_on_disconnect=route.cancel_on_disconnect)
+        self._server.opened(self, websocket)
         self._transport.write(answer)
         self._transport.set_protocol(websocket)
         websocket.opened()
         early = self._handshake.trailing_data
         if early:
             websocket.data_received(early)
+            # Reading was paused while the application was asked.
             if len(early) > MAX_EARLY_DATA and not websocket._reading_paused:
                 self._transport.resume_reading()
         if self._peer_eof and not websocket.eof_received():
@@ -318,11 +304,16 @@ class Incoming(asyncio.Protocol):
         transport.write(answer)
         if response.stream is not None and self._handshake.wants_content:
             transport.set_write_buffer_limits(high=self._options.limits.write_high_water)
-            self._streaming = self._server.spawn(self._stream(response.stream))
+            self._may_write = asyncio.Event()
+            self._may_write.set()
+            streaming = self._stream(response.stream, self._may_write)
+            self._streaming = self._server.spawn(streaming)
             return
         self._end(linger)
 
-    async def _stream(self, stream: AsyncIterable[bytes] | Iterable[bytes]) -> None:
+    async def _stream(
+        self, stream: AsyncIterable[bytes] | Iterable[bytes], may_write: asyncio.Event
+    ) -> None:
         """Writes a body piece by piece, no faster than the client reads."""
         pieces: AsyncIterator[bytes] | None = None
         try:
@@ -331,7 +322,7 @@ class Incoming(asyncio.Protocol):
             pieces = aiter(stream)
             async for piece in pieces:
                 self._transport.write(piece)
-                await self._may_write.wait()
+                await may_write.wait()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:
@@ -377,18 +368,6 @@ class Incoming(asyncio.Protocol):
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-
-_NO_ARGUMENTS: dict[str, Any] = {}
-
-
-def _is_listener(handler: Callable[..., Any]) -> bool:
-    return isinstance(handler, type) and issubclass(handler, Listener)
-
-
-async def _result(value: Any) -> Any:
-    """Returns what a hook returned, which is a coroutine where the hook is a coroutine function."""
-    return await value if inspect.isawaitable(value) else value
 
 
 def is_cancelled() -> bool:

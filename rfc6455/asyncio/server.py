@@ -15,7 +15,7 @@ import ssl as ssl_module
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from ..addresses import TrustedProxies, address_group
 from ..budget import PROCESS_BUDGET, MemoryBudget
@@ -29,6 +29,7 @@ from ..limits import Limits
 from ..logs import LoggerLike, LogSampler
 from ..observer import ObserverLike
 from ..origins import OriginsLike
+from ..reception import Accepted, Reception
 from ..router import Route, Router, SelectSubprotocol
 from ..state import CLOSE_EXCHANGED, CLOSED
 from ..version import __version__
@@ -153,13 +154,6 @@ def serve(
     return Server(options, Listening(host, port, path, sock, reuse_port, backlog, ssl))
 
 
-class _Member(NamedTuple):
-    """What a server knows of a connection: how it is counted, and which task ends with it."""
-
-    group: str
-    task: asyncio.Task[Any] | None
-
-
 class Server:
     """A listening server, made by `serve`."""
 
@@ -167,9 +161,17 @@ class Server:
         self.options = options
         self._listening = listening
         self._started = False
-        self._routes: dict[Route, Route] = {}
+        self.reception = Reception(
+            options.route,
+            options.router,
+            options.process_request,
+            options.process_response,
+            self.log_failure,
+        )
         self._incoming: set[Incoming] = set()
-        self._connections: dict[Endpoint, _Member] = {}
+        # With what each is counted as among its like, and the task that ends with it, if one does.
+        self._connections: dict[Endpoint, str] = {}
+        self._bound: dict[Endpoint, asyncio.Task[None]] = {}
         self._groups: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = LogSampler(options.logger)
@@ -415,13 +417,10 @@ class Server:
         self._groups[group] += 1
         client.group = group
 
-    def opened(
-        self, client: Incoming, websocket: Endpoint, *, cancel_on_disconnect: bool | None
-    ) -> None:
-        """Takes note that a client's WebSocket is open; its handler runs in the current task."""
+    def opened(self, client: Incoming, websocket: Endpoint) -> None:
+        """Takes note that a client's WebSocket is open."""
         self._incoming.discard(client)
-        task = asyncio.current_task() if cancel_on_disconnect else None
-        self._connections[websocket] = _Member(client.group, task)
+        self._connections[websocket] = client.group
 
     def leave(self, client: Incoming) -> None:
         """Takes note that a client has gone before its WebSocket was open."""
@@ -430,12 +429,12 @@ class Server:
 
     def lost(self, websocket: Endpoint) -> None:
         """Takes note that a connection has ended."""
-        member = self._connections.pop(websocket)
+        group = self._connections.pop(websocket)
         if self._closing.is_set():
             self._ended[websocket.close_code != CloseCode.ABNORMAL_CLOSURE] += 1
-        if member.task is not None:
-            member.task.cancel()
-        self._forget(member.group)
+        if (task := self._bound.pop(websocket, None)) is not None:
+            task.cancel()
+        self._forget(group)
 
     def _forget(self, group: str) -> None:
         if group:
@@ -447,13 +446,6 @@ class Server:
             if self._closing.is_set():
                 self._done.set()
 
-    def route_over_defaults(self, route: Route) -> Route:
-        """Returns a route of the router, with what it leaves open taken from `serve`."""
-        complete = self._routes.get(route)
-        if complete is None:
-            complete = self._routes[route] = route.over(self.options.route)
-        return complete
-
     def spawn(self, coroutine: Any) -> asyncio.Task[None]:
         """Runs a coroutine as a task that the server's end waits for."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
@@ -461,17 +453,19 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def attend(self, client: Incoming, request: Request) -> None:
-        """Answers a request, and runs the handler of the WebSocket that it opens."""
-        opened = await client.answer(request)
-        # What the handshake has needed is not kept for as long as the connection lasts.
-        del client, request
-        if opened is None or not isinstance(opened[0], WebSocket):
-            return
-        websocket, route, arguments = opened
-        del opened
+    def attend(self, websocket: Endpoint, accepted: Accepted) -> None:
+        """Runs the handler of a connection, if it has one, in a task."""
+        if isinstance(websocket, WebSocket):
+            route = accepted.route
+            task = self.spawn(self._handle(websocket, route.handler, accepted.arguments))
+            if route.cancel_on_disconnect:
+                self._bound[websocket] = task
+
+    async def _handle(
+        self, websocket: WebSocket, handler: Callable[..., Any], arguments: dict[str, Any]
+    ) -> None:
         try:
-            await route.handler(websocket, **arguments)
+            await handler(websocket, **arguments)
         except ConnectionClosed:
             pass
         except (KeyboardInterrupt, SystemExit):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -167,11 +167,12 @@ class ServerHandshake:
             )
         headers = self._head.fields(head)
         request = _make_request(method, target, version.decode(), headers)
-        for expectation in headers.lines(b"expect"):
+        fields = headers.by_name()
+        for expectation in fields.get(b"expect", ()):
             if expectation.lower() != b"100-continue":
                 raise HandshakeError("unknown expectation", HTTPStatus.EXPECTATION_FAILED)
         # RFC 9112 §6.3: a request has a body if one of these is there.
-        if headers.lines(b"content-length") or headers.lines(b"transfer-encoding"):
+        if b"content-length" in fields or b"transfer-encoding" in fields:
             _check_framing(head, headers)
             self._begin_body(head, request)
         return request
@@ -384,7 +385,7 @@ def validate(request: Request) -> Offer:
         HandshakeError: it does not open a WebSocket: 405 for another method than GET, 505 for
             HTTP/1.0, 426 for no upgrade and for another version, else 400.
     """
-    lines = request.headers.lines
+    fields = request.headers.by_name()
     # 1. "An HTTP/1.1 or higher GET request"
     if request.http_version == "1.0":
         raise HandshakeError("WebSocket needs HTTP/1.1", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
@@ -401,22 +402,22 @@ def validate(request: Request) -> Offer:
             HTTPStatus.UPGRADE_REQUIRED,
             [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
         )
-    _only_one(lines(b"upgrade"), "Upgrade")
+    _only_one(fields, "Upgrade")
     # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
     #    case-insensitive value."
-    connection = lines(b"connection")
+    connection = fields.get(b"connection", [])
     if connection != [b"Upgrade"] and "upgrade" not in [
         token.lower() for token in _tokens(connection, "Connection")
     ]:
         raise HandshakeError("Connection does not say Upgrade", HTTPStatus.BAD_REQUEST)
     # 5. "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
     #    bytes in length." Its last character may be any: the RFC's own example is not canonical.
-    key = _only_one(lines(b"sec-websocket-key"), "Sec-WebSocket-Key")
+    key = _only_one(fields, "Sec-WebSocket-Key")
     if not KEY.fullmatch(key):
         raise HandshakeError("Sec-WebSocket-Key is not 16 bytes in base64", HTTPStatus.BAD_REQUEST)
     # 6. "A |Sec-WebSocket-Version| header field, with a value of 13." §4.4: otherwise the answer
     #    lists the versions that we speak.
-    if _only_one(lines(b"sec-websocket-version"), "Sec-WebSocket-Version") != VERSION.encode():
+    if _only_one(fields, "Sec-WebSocket-Version") != VERSION.encode():
         raise HandshakeError(
             "only WebSocket version 13 is spoken here",
             HTTPStatus.UPGRADE_REQUIRED,
@@ -427,13 +428,13 @@ def validate(request: Request) -> Offer:
             ],
         )
     # 7. "Optionally, an |Origin| header field": the application judges it.
-    if len(lines(b"origin")) > 1:
+    if len(fields.get(b"origin", ())) > 1:
         raise HandshakeError("repeated Origin", HTTPStatus.BAD_REQUEST)
     # 8. and 9. "Optionally", subprotocols and extensions: but well-formed.
     return Offer(
         key,
-        offered_subprotocols(request),
-        _extensions(lines(b"sec-websocket-extensions")),
+        offered_subprotocols(request) if b"sec-websocket-protocol" in fields else [],
+        _extensions(fields.get(b"sec-websocket-extensions", ())),
     )
 
 
@@ -450,7 +451,7 @@ def offered_subprotocols(request: Request) -> list[str]:
     return subprotocols
 
 
-def _extensions(lines: list[bytes]) -> list[tuple[str, list[tuple[str, str | None]]]]:
+def _extensions(lines: Sequence[bytes]) -> list[tuple[str, list[tuple[str, str | None]]]]:
     try:
         return parse_extensions(lines)
     except ValueError as error:
@@ -486,7 +487,8 @@ def _tokens(lines: list[bytes], name: str, *, allow_empty: bool = True) -> list[
         raise HandshakeError(f"malformed {name}: {error}", HTTPStatus.BAD_REQUEST) from error
 
 
-def _only_one(lines: list[bytes], name: str) -> bytes:
+def _only_one(fields: Mapping[bytes, Sequence[bytes]], name: str) -> bytes:
+    lines = fields.get(name.lower().encode(), ())
     if len(lines) != 1:
         raise HandshakeError(f"{'repeated' if lines else 'missing'} {name}", HTTPStatus.BAD_REQUEST)
     return lines[0]
