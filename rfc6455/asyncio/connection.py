@@ -131,7 +131,7 @@ class WebSocket(Endpoint):
     def _caught_up(self) -> None:
         if self._may_read():
             self._inbox.watched = False
-            self._resume_reading()
+            self._read_again()
 
     def _second_reader(self) -> UsageError:
         reader = self._inbox.reader
@@ -161,7 +161,6 @@ class WebSocket(Endpoint):
         """Counts what the reader has not taken at once."""
         self._unread += size
         if self._is_full():
-            self._inbox.watched = True
             self._pause_reading()
 
     def _deliver_end(self) -> None:
@@ -172,6 +171,11 @@ class WebSocket(Endpoint):
             self._inbox.wake()
         elif not self._inbox and not self._inbox.busy:
             self._core.answer_close(self._loop.time())
+
+    def _pause_reading(self) -> None:
+        super()._pause_reading()
+        # Whatever the reason was, reading goes on when what is here has been taken.
+        self._inbox.watched = True
 
     def _may_read(self) -> bool:
         return not self._inbox and super()._may_read()

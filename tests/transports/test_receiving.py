@@ -22,6 +22,7 @@ from rfc6455 import (
     UsageError,
     WebSocket,
 )
+from rfc6455.asyncio.endpoint import BATCH, LARGE_READ
 from rfc6455.frames import Opcode
 from tests.helpers import both_roles, peer_frame
 
@@ -308,6 +309,30 @@ async def test_reading_pauses_at_the_limit_of_bytes() -> None:
     assert len(await websocket.recv()) == 900
     assert not transport.is_reading()
     assert len(await websocket.recv()) == 100
+    assert transport.is_reading()
+    websocket.abort()
+
+
+@virtual_time
+async def test_reading_goes_on_behind_a_large_read_that_was_not_taken_at_once() -> None:
+    websocket, transport = make_websocket()
+    transport.feed(binary(bytes(LARGE_READ)))
+    assert not transport.is_reading()
+    await settle()
+    assert len(await websocket.recv()) == LARGE_READ
+    await settle()
+    assert transport.is_reading()
+    websocket.abort()
+
+
+@virtual_time
+async def test_reading_goes_on_behind_a_flood_that_was_not_taken_at_once() -> None:
+    websocket, transport = make_websocket(max_queued_messages=None)
+    transport.feed(text("tiny") * 3 * BATCH)
+    assert not transport.is_reading()
+    await settle()
+    for _ in range(3 * BATCH):
+        assert await websocket.recv() == "tiny"
     assert transport.is_reading()
     websocket.abort()
 
