@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from .base import (
     EVERYWHERE,
@@ -79,7 +80,8 @@ class EmbeddedEngine(Engine):
         self._started = 0.0
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._present: dict[str, dict[str, tuple[str, int]]] = {}
-        self._claiming = asyncio.Lock()
+        # By name: after a restart thousands take theirs at the same time.
+        self._claiming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._owner: sqlite3.Connection | None = None
 
     @property
@@ -235,7 +237,7 @@ class EmbeddedEngine(Engine):
 
     async def claim(self, user: UserRecord, inbox: str) -> bool:
         """See `Engine.claim`."""
-        async with self._claiming:
+        async with self._claiming.setdefault(user.name_key, asyncio.Lock()):
             holder = await self._writer.call(lambda store: store.find_user(user.name_key))
             if holder is not None and holder.id != user.id and self._is_at(EVERYWHERE, holder.id):
                 return False

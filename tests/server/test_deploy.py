@@ -72,7 +72,7 @@ def test_alerts_and_scraping_are_well_formed() -> None:
 def judge(*command: str) -> None:
     """Runs a program that judges files, and shows what it has against them."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
 
 @pytest.mark.prometheus
@@ -113,7 +113,7 @@ async def test_prometheus_reads_what_the_chat_measures(tmp_path: Path) -> None:
         text = (DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8")
         for old, new in [
             ("127.0.0.1:8765", f"127.0.0.1:{app.port}"),
-            ("scrape_interval: 15s", "scrape_interval: 100ms\n    scrape_timeout: 100ms"),
+            ("scrape_interval: 15s", "scrape_interval: 1s\n    scrape_timeout: 1s"),
             ("- alerts.yml", f"- {DEPLOY / 'prometheus' / 'alerts.yml'}"),
         ]:
             assert text.count(old) == 1
@@ -240,13 +240,10 @@ def test_the_units_are_well_formed(tmp_path: Path) -> None:
         (tmp_path / unit.name).write_text(
             text.replace("/opt/rfc6455-chat/bin/rfc6455-chat", "/bin/true")
         )
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "rfc6455-chat.service")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    service = str(tmp_path / "rfc6455-chat.service")
+    judge("systemd-analyze", "verify", "--man=no", service)
+    # An exposure of at most 2 of 10: what the service may do is little more than it has to.
+    judge("systemd-analyze", "security", "--offline=true", "--threshold=20", service)
 
 
 # Proxies

@@ -305,6 +305,26 @@ async def test_a_name_belongs_to_one_user_at_a_time() -> None:
 
 
 @async_test
+async def test_names_that_differ_are_taken_at_the_same_time() -> None:
+    """What one turn of the event loop asks for is one batch: a name does not wait for another's."""
+    users = [UserRecord(id=str(n), name=str(n), name_key=str(n)) for n in range(20)]
+    async with running() as engine:
+        batches = []
+        genuine = engine._writer._carry_out
+
+        def count(batch: Any) -> Any:
+            batches.append(len(batch))
+            return genuine(batch)
+
+        engine._writer._carry_out = count  # type: ignore[method-assign]
+        claims = [engine.claim(user, f"inbox:{user.id}") for user in users]
+        assert all(await asyncio.gather(*claims))
+        assert len(engine._claiming) == 0
+    # To look for the names, to save them, and to end.
+    assert batches == [20, 20, 1]
+
+
+@async_test
 async def test_a_clock_that_goes_back_gives_nobodys_name_away() -> None:
     now = 1_700_000_000.0
     first, second = (UserRecord(id=id_, name="Ann", name_key="ann") for id_ in ("1", "2"))
