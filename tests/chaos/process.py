@@ -82,6 +82,13 @@ class ChatProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def state(self) -> str:
+        """What has become of the process, for people."""
+        assert self._process is not None
+        code = self._process.returncode
+        return "runs" if code is None else f"ended with {code}"
+
     async def start(self) -> None:
         """Starts, and returns once the server has printed its address."""
         self._process = await asyncio.create_subprocess_exec(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -140,10 +141,10 @@ async def _talk(
                     name = f"{kind.__name__}-{len(people._tasks)}"
                     people.create_task(kind(server.uri, name, room, history, progress, ending))
             for name in happenings:
-                async with asyncio.timeout(FAULT_TIMEOUT):
+                async with _getting_on(server, progress, name):
                     await progress.wait_for_more(random.randint(5, 60))
                     await HAPPENINGS[name](server, progress)
-            async with asyncio.timeout(FAULT_TIMEOUT):
+            async with _getting_on(server, progress, "the end"):
                 await progress.wait_for_more(20)
             ending.set()
         for room in ROOMS:
@@ -157,6 +158,19 @@ async def _talk(
                 await progress.wait_for(
                     lambda: all(s.last(room) >= heads[room] for s in subscribers for room in ROOMS)
                 )
+
+
+@asynccontextmanager
+async def _getting_on(server: ChatProcess, progress: Progress, name: str) -> AsyncIterator[None]:
+    said = progress.acknowledged
+    try:
+        async with asyncio.timeout(FAULT_TIMEOUT):
+            yield
+    except TimeoutError as error:
+        raise RuntimeError(
+            f"{name}: {progress.acknowledged - said} messages were acknowledged in {FAULT_TIMEOUT}"
+            f" s, by a server that {server.state}; the load was {os.getloadavg()[0]:.0f}"
+        ) from error
 
 
 def _report(history: History, happenings: Sequence[str]) -> Report:
