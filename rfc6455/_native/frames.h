@@ -90,19 +90,14 @@ make_frame(int first, const void *payload, Py_ssize_t size, const unsigned char 
     return frame;
 }
 
-/* Makes text of a payload that is unmasked on its way, and looked at: nearly all of it is ASCII, for
- * which this is all there is to do. Returns NULL without an exception for other text. */
-static PyObject *
-make_ascii(const unsigned char *payload, Py_ssize_t size, const unsigned char *key)
+/* Unmasks what nearly all text is. Returns whether all of it is ASCII; if not, it stops. */
+static int
+mask_ascii_into(unsigned char *out, const unsigned char *in, Py_ssize_t size,
+                const unsigned char *key)
 {
-    PyObject *text = PyUnicode_New(size, 127);
-    unsigned char *out;
     uint64_t wide_key, word, seen = 0;
     Py_ssize_t i = 0;
 
-    if (text == NULL)
-        return NULL;
-    out = PyUnicode_1BYTE_DATA(text);
     memcpy(&wide_key, key, 4);
     memcpy((unsigned char *)&wide_key + 4, key, 4);
     while (size - i >= 8) {
@@ -110,22 +105,17 @@ make_ascii(const unsigned char *payload, Py_ssize_t size, const unsigned char *k
         Py_ssize_t stop = size - i > STRETCH ? i + STRETCH : size - 7;
 
         for (; i < stop; i += 8) {
-            memcpy(&word, payload + i, 8);
+            memcpy(&word, in + i, 8);
             word ^= wide_key;
             seen |= word;
             memcpy(out + i, &word, 8);
         }
         if (seen & NOT_ASCII)
-            break;
+            return 0;
     }
-    if (!(seen & NOT_ASCII)) {
-        for (; i < size; i++)
-            seen |= out[i] = payload[i] ^ key[i & 3];
-        if (!(seen & NOT_ASCII))
-            return text;
-    }
-    Py_DECREF(text);
-    return NULL;
+    for (; i < size; i++)
+        seen |= out[i] = in[i] ^ key[i & 3];
+    return !(seen & NOT_ASCII);
 }
 
 /* Makes the message of a payload: text, or bytes. Returns NULL with an exception set, which is a
@@ -144,8 +134,10 @@ make_message(int is_text, const unsigned char *payload, Py_ssize_t size, const u
     }
     if (key == NULL || size == 0)
         return PyUnicode_DecodeUTF8((const char *)payload, size, NULL);
-    if ((message = make_ascii(payload, size, key)) != NULL || PyErr_Occurred())
+    if ((message = PyUnicode_New(size, 127)) == NULL ||
+        mask_ascii_into(PyUnicode_1BYTE_DATA(message), payload, size, key))
         return message;
+    Py_DECREF(message);
     if ((unmasked = PyMem_Malloc((size_t)size)) == NULL)
         return PyErr_NoMemory();
     mask_into(unmasked, payload, size, key);

@@ -13,21 +13,70 @@
 
 typedef struct {
     unsigned char *payload; /* NULL where there is no such message */
+    PyObject *message;      /* that the payload lies in: bytes, or text while all of it is ASCII */
     Py_ssize_t size;        /* what has come */
-    Py_ssize_t valid;       /* up to there it is known to be UTF-8 */
+    Py_ssize_t valid;       /* of other text: up to there it is known to be UTF-8 */
     Py_ssize_t capacity;
     Py_ssize_t length; /* of the whole */
     Py_ssize_t header; /* its size */
     unsigned char frame[LONGEST_HEADER]; /* the header */
     char masked;
+    char is_text;
 } Incomplete;
 
 static void
 forget_incomplete(Incomplete *self)
 {
-    PyMem_Free(self->payload);
+    if (self->message == NULL)
+        PyMem_Free(self->payload);
+    Py_CLEAR(self->message);
     self->payload = NULL;
     self->size = 0;
+}
+
+/* Makes room. Returns -1 with an exception set, having forgotten everything. */
+static int
+resize_incomplete(Incomplete *self, Py_ssize_t capacity)
+{
+    unsigned char *place = NULL;
+
+    if (self->message == NULL) {
+        if ((place = PyMem_Realloc(self->payload, (size_t)capacity)) == NULL)
+            PyErr_NoMemory();
+    }
+    else if (!self->is_text) {
+        if (_PyBytes_Resize(&self->message, capacity) == 0)
+            place = (unsigned char *)PyBytes_AS_STRING(self->message);
+    }
+    else if (PyUnicode_Resize(&self->message, capacity) == 0)
+        place = PyUnicode_1BYTE_DATA(self->message);
+    if (place == NULL) {
+        /* What could not be resized may be gone already. */
+        if (self->message == NULL && self->is_text == 0)
+            self->payload = NULL;
+        forget_incomplete(self);
+        return -1;
+    }
+    self->payload = place;
+    self->capacity = capacity;
+    return 0;
+}
+
+/* Text is not ASCII any more: the bytes of it are kept. */
+static int
+keep_bytes_of_incomplete(Incomplete *self)
+{
+    unsigned char *place = PyMem_Malloc((size_t)self->capacity);
+
+    if (place == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(place, self->payload, (size_t)self->size);
+    Py_CLEAR(self->message);
+    self->payload = place;
+    self->valid = self->size;
+    return 0;
 }
 
 /* Adds what has come of the payload. Returns -1 where it is not UTF-8, having added nothing; -2 with
@@ -35,32 +84,30 @@ forget_incomplete(Incomplete *self)
 static int
 add_to_incomplete(Incomplete *self, const unsigned char *data, Py_ssize_t size)
 {
-    Py_ssize_t wanted = self->size + size;
-    unsigned char *place, key[4];
+    Py_ssize_t wanted = self->size + size, valid;
+    unsigned char key[4] = {0};
 
-    if (wanted > self->capacity) {
-        /* Never more than twice of what has come: a header may promise anything. */
-        Py_ssize_t capacity = self->length / 2 < wanted ? self->length : 2 * wanted;
-
-        if ((place = PyMem_Realloc(self->payload, (size_t)capacity)) == NULL) {
-            PyErr_NoMemory();
-            return -2;
+    /* Never more than twice of what has come: a header may promise anything. */
+    if (wanted > self->capacity &&
+        resize_incomplete(self, self->length / 2 < wanted ? self->length : 2 * wanted) < 0)
+        return -2;
+    /* A frame may arrive in several reads: the key goes on where it stopped. */
+    for (int i = 0; self->masked && i < 4; i++)
+        key[i] = self->frame[self->header - 4 + ((self->size + i) & 3)];
+    if (self->is_text && self->message != NULL) {
+        if (mask_ascii_into(self->payload + self->size, data, size, key)) {
+            self->size = wanted;
+            return 0;
         }
-        self->payload = place;
-        self->capacity = capacity;
+        if (keep_bytes_of_incomplete(self) < 0)
+            return -2;
     }
-    place = self->payload + self->size;
-    if (self->masked) {
-        /* A frame may arrive in several reads: the key goes on where it stopped. */
-        for (int i = 0; i < 4; i++)
-            key[i] = self->frame[self->header - 4 + ((self->size + i) & 3)];
-        mask_into(place, data, size, key);
-    }
+    if (self->masked)
+        mask_into(self->payload + self->size, data, size, key);
     else
-        memcpy(place, data, (size_t)size);
-    if (self->frame[0] == (FIN | TEXT)) {
-        Py_ssize_t valid = judge_utf8(self->payload, self->valid, wanted);
-
+        memcpy(self->payload + self->size, data, (size_t)size);
+    if (self->is_text) {
+        valid = judge_utf8(self->payload, self->valid, wanted);
         if (valid < 0 || (wanted == self->length && valid < wanted))
             return -1;
         self->valid = valid;
@@ -82,15 +129,17 @@ start_incomplete(Incomplete *self, const unsigned char *data, Py_ssize_t size, i
         return 0;
     memcpy(self->frame, data, (size_t)self->header);
     self->masked = (char)masked;
-    self->size = self->valid = self->capacity = 0;
-    size -= self->header;
+    self->is_text = self->frame[0] == (FIN | TEXT);
+    self->size = self->valid = 0;
     /* Whoever sends in tiny pieces does not make it grow at each of them. */
     self->capacity = self->length < 1024 ? self->length : 1024;
-    if ((self->payload = PyMem_Malloc((size_t)self->capacity)) == NULL) {
-        PyErr_NoMemory();
+    self->message = self->is_text ? PyUnicode_New(self->capacity, 127)
+                                  : PyBytes_FromStringAndSize(NULL, self->capacity);
+    if (self->message == NULL)
         return -1;
-    }
-    added = add_to_incomplete(self, data + self->header, size);
+    self->payload = self->is_text ? PyUnicode_1BYTE_DATA(self->message)
+                                  : (unsigned char *)PyBytes_AS_STRING(self->message);
+    added = add_to_incomplete(self, data + self->header, size - self->header);
     if (added < 0)
         forget_incomplete(self);
     return added == 0 ? 1 : added == -1 ? 0 : -1;
@@ -100,7 +149,9 @@ start_incomplete(Incomplete *self, const unsigned char *data, Py_ssize_t size, i
 static PyObject *
 finish_incomplete(Incomplete *self)
 {
-    PyObject *message = make_message(self->frame[0] == (FIN | TEXT), self->payload, self->size, NULL);
+    PyObject *message = self->message != NULL
+                            ? Py_NewRef(self->message)
+                            : PyUnicode_DecodeUTF8((const char *)self->payload, self->size, NULL);
 
     forget_incomplete(self);
     return message;
@@ -114,7 +165,7 @@ give_back_incomplete(Incomplete *self)
     unsigned char *out;
 
     if (bytes != NULL) {
-        out = (unsigned char *)PyBytes_AsString(bytes);
+        out = (unsigned char *)PyBytes_AS_STRING(bytes);
         memcpy(out, self->frame, (size_t)self->header);
         if (self->masked)
             mask_into(out + self->header, self->payload, self->size,
