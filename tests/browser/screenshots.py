@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selenium.webdriver.common.keys import Keys
+
 from tests.browser.chat_page import ChatPage
 from tests.browser.chat_server import ROOT, ChatServer
 from tests.browser.chromium import DESKTOP, PHONE, chromium, use_media, use_screen
@@ -63,6 +65,13 @@ def talk(pages: list[ChatPage]) -> None:
     ada.wait_text("#typing-text", "Grace Hopper is typing")
 
 
+NOTICES = (
+    ("deploy.staging", "Staging is up", "Build 1.4.0-rc2, 12 checks passed"),
+    ("deploy.production", "Waiting for approval", "Ada or Grace, please"),
+    ("deploy.production.eu", "Rolled out", "3 of 3 nodes"),
+)
+
+
 def capture(driver: Chrome, path: Path) -> None:
     """Write what the viewport shows as PNG."""
     answer = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
@@ -70,15 +79,87 @@ def capture(driver: Chrome, path: Path) -> None:
     print(path)
 
 
-def main(folder: Path, url: str | None = None) -> None:
+def show_features(pages: list[ChatPage], server: ChatServer, folder: Path) -> None:
+    """Go through what the page can do, and take a picture of each."""
+    ada, grace, linus = pages
+
+    def picture(name: str) -> None:
+        capture(ada.driver, folder / f"{name}.png")
+
+    ada.write(Keys.ARROW_UP)
+    ada.wait_shown("#task")
+    picture("chat-edit")
+    ada.write(Keys.ESCAPE)
+
+    linus.open_entry("other-rooms", "deployments")
+    linus.wait_room("deployments")
+    linus.send("@Ada Lovelace, can you watch the dashboards?")
+    ada.wait_text("#joined-rooms .badge", "@3")
+    ada.open_entry("joined-rooms", "deployments")
+    ada.wait_text(".divider", "New messages")
+    ada.send("Watching")
+    for page in (grace, linus):
+        page.open_entry("joined-rooms", "deployments")
+        page.wait_message("Watching")
+    ada.wait_text(".seen", "Seen by Grace Hopper, Linus")
+    picture("chat-read-marks")
+
+    ada.click("button[aria-label='Look after Linus']")
+    picture("chat-moderation")
+    ada.click("#moderate-cancel")
+
+    ada.click("[data-tool=notifications]")
+    ada.find("#subscribe-pattern").send_keys("deploy.#", Keys.ENTER)
+    ada.wait_text("#patterns code", "deploy.#")
+    for topic, title, text in NOTICES:
+        server.publish("notifications", topic=topic, title=title, text=text)
+    ada.wait_text(".notice-title", NOTICES[-1][1])
+    picture("chat-notifications")
+
+    ada.open_entry("joined-rooms", "lobby")
+    ada.click("[data-tool=search]")
+    ada.find("#search-text").send_keys("last night", Keys.ENTER)
+    ada.wait_shown("#search-results mark")
+    ada.click("#search-results .result-button")
+    ada.wait_shown(".message.found")
+    picture("chat-search")
+
+    ada.click("[data-tool=live]")
+    enough = """
+        const points = [...document.querySelectorAll(".spark polyline")]
+          .map((line) => (line.getAttribute("points") ?? "").split(" ").length);
+        return points.length === 5 && Math.min(...points) >= 5;
+    """
+    ada.wait(lambda: ada.driver.execute_script(enough), "lines in the charts")
+    picture("chat-live")
+
+    ada.click("[data-tool=wire]")
+    ada.wait_status("online")
+    ada.wait_shown(".frame")
+    ada.send("What does this look like on the wire?")
+    ada.wait_delivered("What does this look like on the wire?")
+    text = "What does this look like"
+    ada.wait(lambda: any(text in shown for shown in ada.texts(".frame-text")), "its frames")
+    ada.driver.execute_script(
+        """
+        const frame = [...document.querySelectorAll(".frame[data-direction=up]")]
+          .findLast((node) => node.textContent.includes(arguments[0]));
+        frame.querySelector("details").open = true;
+        frame.scrollIntoView();
+        """,
+        text,
+    )
+    picture("chat-wire")
+    ada.click("#tools-close")
+
+
+def main(folder: Path) -> None:
     """Run the talk and write the pictures into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        if url is None:
-            server = ChatServer()
-            server.start()
-            stack.callback(server.stop)
-            url = server.url
+        server = ChatServer("--ticker", "--frames")
+        server.start()
+        stack.callback(server.stop)
         drivers = [stack.enter_context(chromium()) for _ in range(3)]
         pages = [ChatPage(driver) for driver in drivers]
         for page in pages:
@@ -87,7 +168,7 @@ def main(folder: Path, url: str | None = None) -> None:
             use_media(page.driver, prefers_reduced_motion="reduce")
             page.driver.execute_cdp_cmd("Emulation.setLocaleOverride", {"locale": "en-GB"})
             page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
-            page.open(url)
+            page.open(server.url)
         ada = pages[0]
         talk(pages)
         capture(ada.driver, folder / "chat.png")
@@ -96,7 +177,9 @@ def main(folder: Path, url: str | None = None) -> None:
         use_media(ada.driver, prefers_reduced_motion="reduce")
         use_screen(ada.driver, PHONE, phone=True)
         capture(ada.driver, folder / "chat-phone.png")
+        use_screen(ada.driver, DESKTOP)
+        show_features(pages, server, folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "img", *sys.argv[2:3])
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "img")

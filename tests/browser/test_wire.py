@@ -100,6 +100,17 @@ def test_the_list_can_be_held_and_emptied(ada: ChatPage) -> None:
     frame(ada, "up", "written down")
 
 
+def test_a_long_list_scrolls_in_its_panel(ada: ChatPage) -> None:
+    ada.click("[data-tool=wire]")
+    frame(ada, "up", '"type": "hello"')
+    ada.wait_status("online")
+    for number in range(20):
+        ada.send(f"line {number}")
+    frame(ada, "down", "line 19")
+    assert ada.number("html", "scrollHeight") == ada.number("html", "clientHeight")
+    assert ada.number("#tool-wire", "scrollHeight") > ada.number("#tool-wire", "clientHeight")
+
+
 def test_without_the_servers_help_it_shows_what_a_browser_sees(
     browsers: tuple[Chrome, Chrome],
 ) -> None:
