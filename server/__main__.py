@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from . import journal, users
@@ -17,6 +19,10 @@ from .assembly import check
 from .config import Config, ConfigError, parse
 from .engines.base import EngineError
 
+logger = logging.getLogger("rfc6455.chat")
+
+OTHER_FILES: Final = 100
+"""Files that are open beside connections, and connections that are refused at this moment."""
 COLLECT_AFTER: Final = (10_000, 10, 10)
 """Objects more than before, until the youngest are looked at; and every tenth time those above."""
 
@@ -27,6 +33,7 @@ def main() -> int:
         return users.main(sys.argv[2:], os.environ)
     config = parse(sys.argv[1:], os.environ, check)
     journal.set_up(config.log_level, config.log_format)
+    config = _with_room_for(config)
     try:
         with asyncio.Runner(loop_factory=_loop_factory(config.event_loop)) as runner:
             runner.run(_serve(config))
@@ -64,6 +71,31 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
         raise
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _with_room_for(config: Config) -> Config:
+    """Asks for as many files as connections take; promises no more of them than it gets.
+
+    Those above are told so (503). They would wait for a file in vain, and nobody would know.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return config
+    wanted = config.max_connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return config
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed >= wanted:
+        return config
+    most = max(1, allowed - OTHER_FILES)
+    logger.warning(
+        "the system allows %d open files (ulimit -Hn): at most %d connections, not %d",
+        *(allowed, most, config.max_connections),
+    )
+    return replace(config, max_connections=most)
 
 
 def _spare_collections() -> None:

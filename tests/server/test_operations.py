@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import ssl
 import sys
@@ -374,6 +375,37 @@ async def test_before_a_drain_begins_the_server_is_not_ready() -> None:
                 await ann.receive()
             assert caught.value.code == 1001
         await app.serve_forever()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at another's limits")
+@pytest.mark.parametrize(
+    ("limits", "files", "told"),
+    [
+        ("ulimit -Sn 200", 600, ""),
+        ("ulimit -n 300", 300, "at most 200 connections, not 500"),
+        ("ulimit -n 1000", 1000, ""),
+    ],
+    ids=["raised", "too few", "enough"],
+)
+@async_test
+async def test_files_for_all_connections(limits: str, files: int, told: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f'{limits}; exec "$@"', "bash"),
+        *(sys.executable, "-m", "server", "--host", "127.0.0.1", "--port", "0"),
+        *("--max-connections", "500"),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await process.stdout.readline()
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] == files
+    process.send_signal(signal.SIGINT)
+    log = (await process.stderr.read()).decode()
+    assert told in log
+    assert bool(told) == bool(log)
+    await process.wait()
 
 
 @pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
