@@ -1,9 +1,9 @@
 """Demands that each module of the sans-IO core is covered by its own tests, every line and branch.
 
 What lives here: one run of `tests/unit` and `tests/conformance` under coverage.py, in which each
-test file is a context, and the question which of them are a module's own: the file in `tests/unit`
-that is named after it, those that `ALSO` names, and the tests of conformance, which are written for
-clauses and not for modules. That other tests pass by a line proves little about it.
+test file is a context, and the question which of them count for a module: its own of `tests/unit`,
+and the tests of conformance, which are written for clauses and not for modules. That other tests
+pass by a line proves little about it.
 
     RFC6455_PURE=1 python scripts/coverage_by_module.py
 
@@ -15,23 +15,16 @@ from __future__ import annotations
 import io
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import coverage
 import pytest
 from coverage.exceptions import NoDataError
+from own_tests import own_tests
 
 ROOT: Final = Path(__file__).parents[1]
 CORE: Final = ROOT / "rfc6455"
-ALSO: Final = {
-    # Messages in pieces are as much of these three; so is what is sent to many of the others.
-    "connection.py": ("test_streaming.py", "test_prepared.py", "test_budget.py"),
-    "messages.py": ("test_streaming.py",),
-    "parser.py": ("test_streaming.py",),
-    "extensions/base.py": ("test_extensions.py", "test_prepared.py"),
-    "extensions/permessage_deflate.py": ("test_prepared.py",),
-}
 
 
 class ByFile:
@@ -46,12 +39,10 @@ class ByFile:
         self._measured.switch_context(nodeid.partition("::")[0])
 
 
-def own_tests(module: Path) -> list[str]:
+def contexts(module: Path) -> list[str]:
     """Returns patterns of the contexts that count for a module; importing it is in none."""
-    name = module.relative_to(CORE)
-    files = [name.with_name(f"test_{name.name}").as_posix(), f"test_{name.name}"]
-    files += ALSO.get(name.as_posix(), ())
-    return ["^$", "^tests/conformance/", *(rf"^tests/unit/{re.escape(file)}$" for file in files)]
+    own = own_tests(PurePosixPath(module.relative_to(CORE)))
+    return ["^$", "^tests/conformance/", *(rf"^tests/unit/{re.escape(file)}$" for file in own)]
 
 
 def main() -> int:
@@ -67,7 +58,7 @@ def main() -> int:
     for module in sorted(CORE.rglob("*.py")):
         table = io.StringIO()
         try:
-            percent = measured.report([str(module)], contexts=own_tests(module), file=table)
+            percent = measured.report([str(module)], contexts=contexts(module), file=table)
         except NoDataError:
             continue  # It is left out.
         if percent < 100:

@@ -31,10 +31,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
 import pytest
+from own_tests import own_tests
 
 ROOT: Final = Path(__file__).parents[1]
 MUTANTS: Final = ROOT / "mutants"
@@ -163,12 +164,13 @@ def run_mutants(jobs: int) -> None:
     tests = {}
     for mutant in _mutants():
         function = mutant.partition("__mutmut_")[0]
-        nearest = f"test_{function.rpartition('.')[0].rpartition('.')[2]}.py"
+        module = function.rpartition(".")[0].removeprefix("rfc6455.").replace(".", "/")
+        nearest = (*own_tests(PurePosixPath(f"{module}.py")), "test_words.py")
 
-        def order(id: str, nearest: str = nearest) -> tuple[bool, bool, float]:
+        def order(id: str, nearest: tuple[str, ...] = nearest) -> tuple[bool, bool, float]:
             # What was written for the module finds most; the other tests are for the rest.
             file = id.partition("::")[0]
-            own = file.endswith((nearest, "test_words.py"))
+            own = file.removeprefix("tests/unit/") in nearest
             return not own, "conformance" not in file, seconds.get(id, 0.0)
 
         ids = sorted(stats["tests_by_mangled_function_name"].get(function, []), key=order)

@@ -148,9 +148,9 @@ def test_parse_tokens(lines: list[bytes], tokens: list[str]) -> None:
 def test_empty_elements_are_passed_over_in_lists_of_http_only(line: bytes) -> None:
     with pytest.raises(ValueError, match="offset"):
         parse_tokens([line])
-    assert parse_tokens([line], allow_empty=True) == [
-        chr(octet) for octet in line if octet not in b" ,"
-    ]
+    names = [chr(octet) for octet in line if octet not in b" ,"]
+    assert parse_tokens([line], allow_empty=True) == names
+    assert parse_tokens([b"first", line, b"last"], allow_empty=True) == ["first", *names, "last"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,11 @@ def test_parse_upgrade_refuses(line: bytes) -> None:
 )
 def test_parse_extensions(line: bytes, extensions: Extensions) -> None:
     assert parse_extensions([line]) == extensions
-    assert parse_extensions([line, b"last"]) == [*extensions, ("last", [])]
+    assert parse_extensions([b"first", line, b"last"]) == [
+        ("first", []),
+        *extensions,
+        ("last", []),
+    ]
 
 
 @pytest.mark.parametrize(
