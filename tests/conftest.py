@@ -45,6 +45,10 @@ def _node_ws() -> bool:
     return shutil.which("node") is not None and package.is_dir()
 
 
+def _typescript() -> bool:
+    return (Path(__file__).parents[1] / ".node" / "node_modules" / ".bin" / "tsc").exists()
+
+
 def _axe() -> bool:
     script = Path(__file__).parents[1] / ".node" / "node_modules" / "axe-core" / "axe.min.js"
     return script.is_file()
@@ -98,6 +102,7 @@ SERVICES: dict[str, tuple[Callable[[], bool], str]] = {
     "reverse_proxies": (_reverse_proxies, "needs apt-get install nginx-light haproxy"),
     "systemd": (_systemd, "needs systemd-analyze: apt-get install systemd"),
     "prometheus": (_prometheus, "needs apt-get install prometheus"),
+    "typescript": (_typescript, "needs TypeScript: npm i --prefix .node typescript"),
     "axe": (_axe, "needs axe-core: npm i --prefix .node axe-core"),
     "asyncapi": (_asyncapi, "needs AsyncAPI's schemas: npm i --prefix .node @asyncapi/specs"),
     "compiler": (

@@ -58,6 +58,24 @@ export { Delivery } from "./client/outbox.js";
 /** @typedef {import("./client/backoff.js").Clock} Clock */
 
 /**
+ * @typedef {object} Options
+ * @property {any} [WebSocket]    the class to connect with
+ * @property {any} [fallback]    a class that does for it where proxies block WebSocket, such as the
+ *     `EventSocket` of `fallback.js`
+ * @property {Clock} [clock]
+ * @property {import("./client/backoff.js").Backoff} [backoff]    the delays between attempts
+ * @property {number} [openTimeout]    milliseconds until an attempt to connect is given up
+ * @property {number} [answerTimeout]    milliseconds until a command without an answer proves that
+ *     the connection is dead
+ * @property {number} [steadyAfter]    milliseconds online after which delays start over
+ * @property {number} [maxQueued]    messages kept until they are confirmed
+ * @property {() => string} [newKey]    makes the keys of messages
+ * @property {() => Promise<string | null>} [token]    gives a token that holds for a while yet, or
+ *     null for a guest; asked at each connection and before the last one ends
+ * @property {string | null} [secret]    of a guest who was here before
+ */
+
+/**
  * @typedef {object} Entered
  * @property {string} room
  * @property {string[]} members    up to 256 of those who are here
@@ -107,21 +125,7 @@ export class ChatClient extends Commands {
 
   /**
    * @param {string} url    a ws: or wss: URL
-   * @param {object} [options]
-   * @param {any} [options.WebSocket]    the class to connect with
-   * @param {any} [options.fallback]    a class that does for it where proxies block WebSocket, such
-   *     as the `EventSocket` of `fallback.js`
-   * @param {Clock} [options.clock]
-   * @param {Backoff} [options.backoff]    the delays between attempts
-   * @param {number} [options.openTimeout]    milliseconds until an attempt to connect is given up
-   * @param {number} [options.answerTimeout]    milliseconds until a command without an answer
-   *     proves that the connection is dead
-   * @param {number} [options.steadyAfter]    milliseconds online after which delays start over
-   * @param {number} [options.maxQueued]    messages kept until they are confirmed
-   * @param {() => string} [options.newKey]    makes the keys of messages
-   * @param {() => Promise<string | null>} [options.token]    gives a token that holds for a while
-   *     yet, or null for a guest; asked at each connection and before the last one ends
-   * @param {string | null} [options.secret]    of a guest who was here before
+   * @param {Options} [options]
    */
   constructor(url, options = {}) {
     super();
@@ -208,7 +212,7 @@ export class ChatClient extends Commands {
   #owner() {
     return {
       introduction: () => this.#introduction(),
-      named: ({ name, user, secret, role, feeds = [], patterns = [] }) => {
+      named: (/** @type {any} */ { name, user, secret, role, feeds = [], patterns = [] }) => {
         Object.assign(this, { name, user, secret, role, feeds, patterns: new Set(patterns) });
       },
       entered: (answer, again) => this.#entered(answer, again),
@@ -245,6 +249,10 @@ export class ChatClient extends Commands {
 
   // -- Commands: those that only ask are in `client/commands.js` --------------------------------
 
+  /**
+   * @param {string} type
+   * @param {object} [fields]
+   */
   request(type, fields = {}) {
     return this.#line.request(type, fields);
   }
@@ -442,9 +450,7 @@ export class ChatClient extends Commands {
 
   /** Their offsets have gaps: events of topics that we did not subscribe to. */
   #notification(event) {
-    if (event.offset <= this.#notices.position.offset) return;
-    this.#notices.position = { ...this.#notices.position, offset: event.offset };
-    this.#emit("notification", event);
+    if (this.#notices.skipTo(event)) this.#emit("notification", event);
   }
 
   /** Mark those of our own messages that come back. */

@@ -65,14 +65,14 @@ export class EventSocket {
         cache: "no-store",
         signal: this.#abort.signal,
       });
-      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
         const blocks = (rest + value).split("\n\n");
-        rest = blocks.pop();
+        rest = blocks.pop() ?? "";
         for (const block of blocks) this.#take(block);
       }
     } catch {

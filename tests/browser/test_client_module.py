@@ -1,4 +1,6 @@
-"""The page's client module in Node, where a clock can be turned by hand (``client.test.js``)."""
+"""The page's client module in Node: where a clock can be turned by hand (``client.test.js``), with
+the real server, and as TypeScript reads it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.browser.chat_server import ROOT, ChatServer
 
 TESTS = Path(__file__).with_name("client.test.js")
 OLDEST_NODE = 20
@@ -30,3 +34,26 @@ def test_client_module() -> None:
         [node(), "--test", "--test-reporter=spec", str(TESTS)], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.node
+def test_two_clients_talk_over_the_real_server() -> None:
+    server = ChatServer("--feeds", "prices=0.1")
+    server.start()
+    try:
+        script = str(Path(__file__).with_name("talk.js"))
+        url = f"ws://127.0.0.1:{server.port}/ws"
+        run = subprocess.run(
+            [node(), script, url], capture_output=True, text=True, cwd=ROOT, timeout=50, check=False
+        )
+    finally:
+        server.stop()
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.typescript
+def test_its_types_hold() -> None:
+    compiler = ROOT / ".node" / "node_modules" / ".bin" / "tsc"
+    project = ROOT / "server" / "web"
+    run = subprocess.run([compiler, "-p", project], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout

@@ -15,7 +15,7 @@ export class Commands extends EventTarget {
    * Send any command of the protocol.
    * @param {string} type
    * @param {object} [fields]
-   * @returns {Promise<object>} the answer
+   * @returns {Promise<any>} the answer
    * @throws {import("./errors.js").ChatError} when there is no connection, it is lost meanwhile, or
    *     the server refuses the command
    */

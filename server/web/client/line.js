@@ -24,11 +24,11 @@ import { ChatError, RETRYABLE } from "./errors.js";
  * What the line tells its owner, and asks of it.
  *
  * @typedef {object} Owner
- * @property {() => object} introduction    the fields of `hello`, but for the token
- * @property {(answer: object) => void} named    the answer to `hello`, before `status` is online
- * @property {(answer: object, again: boolean) => void} entered    the same, after; `again` on every
+ * @property {() => any} introduction    the fields of `hello`, but for the token
+ * @property {(answer: any) => void} named    the answer to `hello`, before `status` is online
+ * @property {(answer: any, again: boolean) => void} entered    the same, after; `again` on every
  *     connection but the first
- * @property {(event: object) => void} received    an event that answers no command
+ * @property {(event: any) => void} received    an event that answers no command
  * @property {() => void} lost    the connection is gone; whether another follows, `status` tells
  * @property {(error: ChatError) => void} ended    there will be no further connection
  * @property {(status: Status) => void} changed
@@ -77,7 +77,7 @@ export class Line {
   /**
    * @param {string} url    a ws: or wss: URL
    * @param {Owner} owner
-   * @param {object} options    those of `ChatClient` that are about the connection
+   * @param {import("../client.js").Options} options    those that are about the connection
    */
   constructor(
     url,
@@ -285,7 +285,7 @@ export class Line {
 
   // -- Commands and events --------------------------------------------------------------------
 
-  /** Send a command if there is a connection. @returns {Promise<object>} its answer */
+  /** Send a command if there is a connection. @returns {Promise<any>} its answer */
   request(type, fields = {}) {
     if (!this.online) {
       return Promise.reject(new ChatError("not_connected", "There is no connection."));
@@ -293,7 +293,7 @@ export class Line {
     return this.command(type, fields);
   }
 
-  /** Send a command on the connection that there is. @returns {Promise<object>} its answer */
+  /** Send a command on the connection that there is. @returns {Promise<any>} its answer */
   command(type, fields) {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {

@@ -12,10 +12,18 @@ export class Log {
   /** @type {{epoch: string, offset: number} | null} */
   position = null;
 
+  get offset() {
+    return this.position?.offset ?? 0;
+  }
+
   /** Move on to an event of this log; false if it is there already, null if some are missing. */
   take({ offset }) {
-    if (offset <= this.position.offset) return false;
-    if (offset > this.position.offset + 1) return null;
+    return offset > this.offset + 1 ? null : this.skipTo({ offset });
+  }
+
+  /** Move on to an event, whatever lies before it; false if it is there already. */
+  skipTo({ offset }) {
+    if (!this.position || offset <= this.offset) return false;
     this.position = { ...this.position, offset };
     return true;
   }

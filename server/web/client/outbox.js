@@ -28,7 +28,7 @@ export class Delivery {
   offset = null;
   /** @type {ChatError | null} */
   error = null;
-  /** The connection on which it is on its way. @internal */
+  /** The connection on which it is on its way. @internal @type {any} */
   socket = null;
   /** @type {(delivery: Delivery) => void} */
   #settle = () => {};
@@ -50,7 +50,11 @@ export class Delivery {
     });
   }
 
-  /** @internal */
+  /**
+   * @internal
+   * @param {"queued" | "sent" | "delivered" | "failed"} state
+   * @param {ChatError | null} [error]
+   */
   become(state, error = null) {
     this.state = state;
     this.error = error;
