@@ -201,6 +201,21 @@ class Connection:
             return None
         return extension.encode(payload, final=True)
 
+    def wrap_prepared(self, message: PreparedMessage, compress: bool | None = None) -> bytes | None:
+        """Gives the frame of a prepared message where there is one extension, and no masking.
+
+        None where the message is to be sent like any other.
+        """
+        extension = self._extensions[0]
+        if not (extension.applies_to(message.size) if compress is None else compress):
+            return message.frame
+        share = extension.share()
+        if share is None:
+            return None
+        frame = message.frame_with(extension, share)
+        extension.skip_shared()
+        return frame
+
     @property
     def plain_below(self) -> int:
         """The size from which on a message may concern an extension, in bytes."""
@@ -644,20 +659,13 @@ class Connection:
     def _send_prepared(self, message: PreparedMessage, compress: bool | None) -> None:
         if not self.may_send:
             raise connection_closed(self._close_received, self._close_sent)
-        if self._masks or self._sending is not None or len(self._extensions) > 1:
+        frame = None
+        if not self._masks and self._sending is None and len(self._extensions) < 2:
+            frame = self.wrap_prepared(message, compress) if self._extensions else message.frame
+        if frame is None:
             self.send(message.message, compress=compress)
-            return
-        frame = message.frame
-        if self._extensions:
-            extension = self._extensions[0]
-            if extension.applies_to(message.size) if compress is None else compress:
-                share = extension.share()
-                if share is None:
-                    self.send(message.message, compress=compress)
-                    return
-                frame = message.frame_with(extension, share)
-                extension.skip_shared()
-        self._outbox.append(frame)
+        else:
+            self._outbox.append(frame)
 
     def _send_control(self, opcode: Opcode, payload: bytes) -> None:
         if not self.may_send:

@@ -52,6 +52,7 @@ enum {
     N_CLOSING,
     N_WRITE,
     N_WRAP,
+    N_WRAP_PREPARED,
     N_CALL_SOON,
     N_WRITE_BUFFER_SIZE,
     N_FIND_DESCRIPTOR,
@@ -82,6 +83,7 @@ static const char *const NAME_TEXTS[NAMES] = {
     [N_CLOSING] = "_closing",
     [N_WRITE] = "write",
     [N_WRAP] = "wrap",
+    [N_WRAP_PREPARED] = "wrap_prepared",
     [N_CALL_SOON] = "call_soon",
     [N_WRITE_BUFFER_SIZE] = "get_write_buffer_size",
     [N_FIND_DESCRIPTOR] = "_find_descriptor",
@@ -708,17 +710,17 @@ done:
 
 /* Sending */
 
-/* Makes the frame of a payload as the only extension transforms it. Returns NULL without an
+/* Makes the frame of a message as the only extension transforms it. Returns NULL without an
  * exception where it does not apply. */
 static PyObject *
-wrapped_frame(Channel *self, int first, const char *payload, Py_ssize_t size,
-              const unsigned char *key)
+wrapped_frame(Channel *self, int first, PyObject *message, const unsigned char *key)
 {
     PyObject *core, *bytes, *wrapped, *frame = NULL;
     Py_buffer buffer;
     int mark = self->mark;
 
-    if ((bytes = PyBytes_FromStringAndSize(payload, size)) == NULL)
+    bytes = PyBytes_Check(message) ? Py_NewRef(message) : PyUnicode_AsUTF8String(message);
+    if (bytes == NULL)
         return NULL;
     core = Py_NewRef(self->core);
     wrapped = PyObject_CallMethodOneArg(core, self->state->names[N_WRAP], bytes);
@@ -824,7 +826,7 @@ send_now(Channel *self, PyObject *message, int pushed)
         key_octets = (const unsigned char *)PyBytes_AsString(key);
     }
     frame = size < self->plain_below ? make_frame(first, payload, size, key_octets)
-                                     : wrapped_frame(self, first, payload, size, key_octets);
+                                     : wrapped_frame(self, first, message, key_octets);
     Py_XDECREF(key);
     if (frame == NULL)
         return PyErr_Occurred() ? -1 : 0;
@@ -882,7 +884,7 @@ channel_send(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject
 static int
 send_prepared_now(Channel *self, PyObject *prepared)
 {
-    PyObject *length, *frame;
+    PyObject *length, *core, *frame;
     Py_ssize_t size;
     int opened;
 
@@ -894,11 +896,21 @@ send_prepared_now(Channel *self, PyObject *prepared)
     Py_DECREF(length);
     if (size < 0)
         return -1;
-    if (size >= self->plain_below)
+    if (size >= self->plain_below && !self->mark)
         return 0;
     if ((opened = is_open(self)) <= 0)
         return opened;
-    frame = PyObject_GetAttr(prepared, self->state->names[N_FRAME]);
+    if (size < self->plain_below)
+        frame = PyObject_GetAttr(prepared, self->state->names[N_FRAME]);
+    else {
+        core = Py_NewRef(self->core);
+        frame = PyObject_CallMethodOneArg(core, self->state->names[N_WRAP_PREPARED], prepared);
+        Py_DECREF(core);
+        if (frame == Py_None) {
+            Py_DECREF(frame);
+            return 0;
+        }
+    }
     return frame == NULL || put_out(self, frame, size, self->batching) < 0 ? -1 : 1;
 }
 

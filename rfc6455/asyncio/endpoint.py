@@ -278,7 +278,10 @@ class Endpoint(Outgoing):
             self._end_batch()
             raise
         self._batching = False
-        if self._core.frames_to_send:
+        if self._expands and len(data) > PIECE:
+            # It took longer than to wake the peer does.
+            self._flush()
+        elif self._core.frames_to_send:
             self._schedule_flush()
         self._after_read()
         if len(data) >= LARGE_READ:
