@@ -87,7 +87,11 @@ def _with_room_for(config: Config) -> Config:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return config
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except (OSError, ValueError):
+        # macOS has a limit below the hard one, and does not tell it.
+        allowed = soft
     if allowed >= wanted:
         return config
     most = max(1, allowed - OTHER_FILES)
