@@ -23,8 +23,12 @@ from .nested import NestedTLS
 
 __all__ = ["READ", "WRITE", "Stream"]
 
-READ_SIZE: Final = 1048576
+READ_SIZE: Final = 65536
 """Bytes of a read at most; over TLS the record of at most 16 KiB always comes whole."""
+LONG_READ_SIZE: Final = 1048576
+"""The same after a read that brought much: room for so much costs more than a short message does.
+"""
+MUCH: Final = 16384
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -59,6 +63,7 @@ class Stream:
         "_poll",
         "_poll_mask",
         "_read_needs",
+        "_read_size",
         "_write_needs",
         "is_tls",
         "local_address",
@@ -76,6 +81,7 @@ class Stream:
         self.local_address: Any = sock.getsockname()
         self.remote_address: Any = sock.getpeername()
         self._read_needs = READ
+        self._read_size = READ_SIZE
         self._write_needs = WRITE
         self._poll = _Poll(sock)
         self._poll_mask = 0
@@ -87,7 +93,7 @@ class Stream:
             OSError: the connection is lost.
         """
         try:
-            data = self.sock.recv(READ_SIZE)
+            data = self.sock.recv(self._read_size)
         except (BlockingIOError, InterruptedError):
             return None
         except ssl.SSLWantReadError:
@@ -97,6 +103,7 @@ class Stream:
             self._read_needs = WRITE
             return None
         self._read_needs = READ
+        self._read_size = READ_SIZE if len(data) <= MUCH else LONG_READ_SIZE
         return data
 
     def send(self, data: bytes | memoryview) -> int:

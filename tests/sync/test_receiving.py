@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ from rfc6455 import (
     UsageError,
 )
 from rfc6455.frames import Opcode
+from rfc6455.sync.stream import Stream
 from tests.helpers import both_roles, peer_frame
 from tests.transports.conftest import TLS
 from tests.transports.support import BAD_FRAME, binary, close, ping, pong, text
@@ -141,6 +143,18 @@ def test_recv_tells_of_the_fault_that_ended_the_connection() -> None:
         assert caught.value.sent.code == 1002
         assert "opcode" in str(caught.value.__cause__)
         assert peer.close_frame().code == 1002
+
+
+def test_reads_are_as_long_as_what_comes() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = Stream(ours)
+        sizes = []
+        for size in (150_000, 1, 1):
+            theirs.sendall(bytes(size))
+            while data := stream.recv():
+                sizes.append(len(data))
+        assert sizes == [65_536, 150_000 - 65_536, 1, 1]
 
 
 # Timeouts
