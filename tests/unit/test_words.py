@@ -463,7 +463,7 @@ def test_answer_to_permessage_deflate(answer: str, words: str) -> None:
         ({"window_bits": 7}, "window bits are 8 to 15, not 7"),
         ({"peer_window_bits": 16}, "window bits are 8 to 15, not 16"),
         ({"level": 10}, "zlib knows no level 10 with memory level 5"),
-        ({"memory_level": 0}, "zlib knows no level None with memory level 0"),
+        ({"memory_level": 0}, "zlib knows no level 1 with memory level 0"),
     ],
 )
 def test_settings_of_permessage_deflate(settings: dict[str, Any], words: str) -> None:
