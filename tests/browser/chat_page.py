@@ -70,6 +70,9 @@ class ChatPage:
     def wait_shown(self, selector: str) -> None:
         self.wait(lambda: self.texts(selector) != [], f"{selector} to be shown")
 
+    def wait_gone(self, selector: str) -> None:
+        self.wait(lambda: self.texts(selector) == [], f"{selector} to go")
+
     def click(self, selector: str) -> None:
         self.wait_shown(selector)
         self.find(selector).click()

@@ -86,6 +86,44 @@ def test_everything_works_by_keyboard(pages: tuple[ChatPage, ChatPage]) -> None:
     ada.wait(lambda: ada.focused() == "name", "the first form")
 
 
+def test_tools_work_by_keyboard(ada: ChatPage) -> None:
+    keyboard = Keyboard(ada)
+    ada.find("#title").click()
+    keyboard.tab_to("Search")
+    keyboard.press(Keys.ENTER)
+    assert ada.focused() == "search-text"
+    keyboard.press("no such thing", Keys.ENTER)
+    ada.wait_text("#search-status", "Nothing was found.")
+    keyboard.press(Keys.ESCAPE)
+    assert ada.focused() == "open-search"
+    ada.find("#my-name").click()
+    keyboard.back()
+    assert ada.focused() == "The wire"
+    keyboard.press(Keys.SPACE)
+    assert ada.texts("#tools-heading") == ["The wire"]
+    assert ada.focused() == "tools-heading"
+    keyboard.tab_to("Close")
+    keyboard.press(Keys.ENTER)
+    assert ada.texts("#tools") == []
+    assert ada.focused() == "The wire"
+    ada.wait_status("online")
+
+
+def test_looking_after_a_room_works_by_keyboard(ada_and_grace: tuple[ChatPage, ChatPage]) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("kitchen")
+    grace.open_entry("other-rooms", "kitchen")
+    ada.wait_shown("button[aria-label='Look after Grace']")
+    keyboard = Keyboard(ada)
+    for name, dialog in (("About the room", "room"), ("Look after Grace", "moderate")):
+        keyboard.tab_to(name)
+        keyboard.press(Keys.ENTER)
+        ada.wait_shown(f"#{dialog}")
+        keyboard.press(Keys.ESCAPE)
+        ada.wait_gone(f"#{dialog}")
+        assert ada.driver.switch_to.active_element.accessible_name == name
+
+
 def test_the_skip_link_leads_to_the_message_box(ada: ChatPage) -> None:
     keyboard = Keyboard(ada)
     keyboard.tab_to("Skip to the message box")

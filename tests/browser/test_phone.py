@@ -132,3 +132,30 @@ def test_touch_targets_are_large_enough(ada: ChatPage) -> None:
     for control in ada.driver.find_elements(By.CSS_SELECTOR, "#sidebar button"):
         if control.is_displayed():
             assert min(control.size["width"], control.size["height"]) >= 40, control.accessible_name
+
+
+def test_a_tool_covers_a_phone_until_it_is_closed(ada: ChatPage) -> None:
+    use_screen(ada.driver, PHONE, phone=True)
+    ada.click("#open-sidebar")
+    ada.click("[data-tool=notifications]")
+    ada.wait_text("#tools-heading", "Notifications")
+    box = ada.driver.execute_script(
+        "const {x, width} = document.getElementById('tools').getBoundingClientRect();"
+        "return [x, width]"
+    )
+    assert box == [0, PHONE[0]]
+    assert ada.texts(".drawer-open") == []
+    inert = "return [...document.querySelectorAll('[inert]')].map((node) => node.id)"
+    assert ada.driver.execute_script(inert) == ["sidebar", "conversation", "members"]
+    ada.click("#tools-close")
+    assert ada.driver.execute_script(inert) == []
+    assert ada.focused() == "title"
+    # What was found is looked at without the panel over it.
+    ada.find("#composer-text").send_keys("tea")
+    ada.click("#send")
+    ada.wait_delivered("tea")
+    ada.click("#open-search")
+    ada.find("#search-text").send_keys("tea", Keys.ENTER)
+    ada.click("#search-results .result-button")
+    ada.wait_text(".message.found .text", "tea")
+    assert ada.texts("#tools") == []

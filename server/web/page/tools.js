@@ -50,7 +50,7 @@ export function closeTool() {
   if (!current) return;
   closeCurrent();
   apply();
-  if (opener?.checkVisibility()) opener.focus();
+  if (opener?.checkVisibility({ visibilityProperty: true })) opener.focus();
   else $("title").focus();
 }
 
