@@ -11,6 +11,8 @@ from collections import deque
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 import rfc6455
 
 from . import protocol
@@ -88,7 +90,7 @@ def _told(frame: rfc6455.TracedFrame, sent: bool) -> protocol.Frame | None:
     if message is not None and OWN in message:
         if message.startswith(OWN):
             return None
-        text = "(several events, among them one that tells of frames)"
+        text = _others(message)[:SHOWN]
     header = frame.header
     close = next((event for event in frame.events if isinstance(event, rfc6455.Close)), None)
     error = frame.error
@@ -104,3 +106,9 @@ def _told(frame: rfc6455.TracedFrame, sent: bool) -> protocol.Frame | None:
         text=text if close is None else close.reason,
         code=None if close is None else int(close.code),
     )
+
+
+def _others(batch: str) -> str:
+    """Returns a message with several events without the one that tells of frames."""
+    events = [bytes(event).decode() for event in msgspec.json.decode(batch, type=list[msgspec.Raw])]
+    return f"[{','.join(event for event in events if not event.startswith(OWN))}]"

@@ -105,3 +105,19 @@ def test_the_page_of_administrators_is_for_them(
     page.driver.get(f"{guarded.url}admin")
     page.wait(lambda: "administrators" in page.find("#fault").text, "the refusal")
     assert page.find("#visitors").text == ""
+
+
+def test_who_is_no_longer_logged_in_is_told_so(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    page = ChatPage(browsers[0])
+    log_in(page, guarded, "Bob")
+    page.wait_room("lobby")
+    page.driver.execute_script("sessionStorage.clear()")
+    guarded.stop()
+    page.wait_status("waiting")
+    guarded.start()
+    page.driver.execute_script("document.getElementById('try-now').click()")
+    page.wait_text("#ended-heading", "You are no longer signed in")
+    assert page.texts("#ended-reason") == ["This server asks for a login."]
+    console_errors(page.driver)

@@ -79,6 +79,24 @@ async def test_nothing_is_told_of_telling() -> None:
 
 
 @async_test
+async def test_of_several_events_the_others_are_told() -> None:
+    async with (
+        running(frames=True) as address,
+        rfc6455.connect(f"ws://{address}/ws?frames") as websocket,
+    ):
+        connected = Client(websocket)
+        await connected.ask("hello", name="Ann", batch=True)
+        told: list[str] = []
+        # Some of the answers travel together with what is told of the frames before them.
+        while not any(text.startswith("[") for text in told):
+            for _ in range(20):
+                await connected.post("list_rooms")
+            frames = (await connected.event("frames"))["frames"]
+            told += [frame.get("text", "") for frame in frames]
+        assert [text for text in told if '"type":"frames"' in text] == []
+
+
+@async_test
 async def test_frames_that_nobody_takes_are_left_out_and_counted() -> None:
     async with (
         running(frames=True) as address,
