@@ -1,13 +1,16 @@
 """What clients have done to other chats, done to this one.
 
 Names of rooms that are more than names, envelopes that are not what they claim, one message to very
-many, and code that would run what a client sends.
+many, code that would run what a client sends, and what is left of clients who have gone.
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ import pytest
 
 from rfc6455 import PreparedMessage
 from server import logs, protocol
+from server.app import App
 from server.chat import Chat
+from server.config import Config
 from server.conversation import Conversation
 from server.engines.embedded import EmbeddedEngine
 from server.session import Session
@@ -237,3 +242,28 @@ async def test_what_two_sessions_do_stays_apart() -> None:
                 if isinstance(value, mutable) and not name.startswith("__")
             ]
             assert shared == []
+
+
+# What is left of who has gone (E15)
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["closed", "broken"])
+@async_test
+async def test_a_session_that_ended_is_freed_at_once(is_broken: bool) -> None:
+    """A cycle would keep it, and all that it had, until Python looks for such."""
+    async with App(Config(host="127.0.0.1", port=0)) as app:
+        gc.collect()
+        gc.disable()
+        try:
+            async with client(f"127.0.0.1:{app.port}", "Ann", "lobby") as ann:
+                (session,) = app._sessions
+                freed = asyncio.Event()
+                kept = weakref.ref(session, lambda _: freed.set())
+                del session
+                if is_broken:
+                    ann.websocket.abort()
+            async with asyncio.timeout(20):
+                await freed.wait()
+            assert kept() is None
+        finally:
+            gc.enable()
