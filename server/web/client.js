@@ -150,6 +150,11 @@ export class ChatClient extends Commands {
     return this.#line.online;
   }
 
+  /** Whether the connection is not a WebSocket, but what does for one. */
+  get isFallback() {
+    return this.#line.isFallback;
+  }
+
   /** The rooms that this client is in, or enters again after a reconnection. */
   get rooms() {
     return [...this.#memberships.keys()];

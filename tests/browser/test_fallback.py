@@ -42,6 +42,8 @@ def test_the_chat_goes_on_without_websocket(visit: Callable[[], ChatPage]) -> No
         grace.send("over a WebSocket")
         ada.wait_message("over a WebSocket")
         ada.wait_delivered("over events")
+        ada.click("[data-tool=wire]")
+        assert ada.texts("#wire-source")[0].startswith("There are no frames")
     finally:
         forget_script(ada.driver, key)
         console_errors(ada.driver)

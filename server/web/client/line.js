@@ -118,6 +118,11 @@ export class Line {
     return this.#socket;
   }
 
+  /** Whether the connection is of the kind that does for a WebSocket. */
+  get isFallback() {
+    return this.#fallback !== null && this.#socket?.constructor === this.#fallback;
+  }
+
   /** Connect, and stay connected; fulfilled with the first answer to `hello`. */
   connect() {
     if (this.#status.status !== "idle") throw new Error("already connected or connecting");

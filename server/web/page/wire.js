@@ -51,6 +51,9 @@ function seen(data, sent) {
 
 // -- A frame, explained -------------------------------------------------------------------------
 
+/** Without what proves who somebody is: others may look at the screen. */
+const discreet = (text) => text.replace(/("(?:token|secret)": ?)"[^"]*("|$)/g, '$1"…"');
+
 /** JSON with its structure shown, if it is one and whole. */
 function pretty(text) {
   try {
@@ -79,7 +82,8 @@ function fields({ head, fin, compressed, opcode, key, length, code }) {
 }
 
 function frameItem(frame) {
-  const { time, sent, opcode, length, text = "", fin, compressed } = frame;
+  const { time, sent, opcode, length, fin, compressed } = frame;
+  const text = discreet(frame.text ?? "");
   const item = clone("frame-template");
   item.dataset.direction = sent ? "down" : "up";
   item.querySelector(".frame-arrow").textContent = sent ? "↓" : "↑";
@@ -108,13 +112,22 @@ function add(frame) {
   if (isAtEnd) view.scrollTop = view.scrollHeight;
 }
 
+const SOURCES = {
+  server:
+    "The server's record of this connection: each frame with its header, with Pings and Pongs, which " +
+    "the browser keeps to itself. Only the frames that bring this list are left out.",
+  browser:
+    "What this browser lets a page see: whole messages. Masking keys, compression, Pings and Pongs, " +
+    "and how a message is cut into frames, it keeps to itself, and this server does not tell of " +
+    "them (it would with --frames).",
+  none:
+    "There are no frames: WebSocket does not get through here, and Server-Sent Events and requests do " +
+    "for it.",
+};
+
 function renderSource() {
-  $("wire-source").textContent = isOffered
-    ? "The server's record of this connection: each frame with its header, with Pings and Pongs, which " +
-      "the browser keeps to itself. Only the frames that bring this list are left out."
-    : "What this browser lets a page see: whole messages. Masking keys, compression, Pings and Pongs, " +
-      "and how a message is cut into frames, it keeps to itself, and this server does not tell of " +
-      "them (it would with --frames).";
+  const source = chat.client?.isFallback ? "none" : isOffered ? "server" : "browser";
+  $("wire-source").textContent = SOURCES[source];
 }
 
 function ask(asking) {
