@@ -42,7 +42,11 @@ function figure(name, value) {
 function duration(seconds) {
   const hours = Math.floor(seconds / 3600);
   const minutes = Math.floor((seconds % 3600) / 60);
-  return hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
+  return hours
+    ? `${hours} h ${minutes} min`
+    : minutes
+      ? `${minutes} min`
+      : `${Math.floor(seconds)} s`;
 }
 
 async function act(path, body, question) {

@@ -2,8 +2,8 @@
  * The page: coming in under a name, and going.
  *
  * What must live here: the first form, and the life of the client. What people see and press while
- * they are in is in `page/`, a part in each file; how messages travel and how a lost connection comes
- * back is in `client.js`.
+ * they are in is in `page/`, a part in each file; how messages travel and how a lost connection
+ * comes back is in `client.js`.
  *
  * @module
  */
@@ -68,7 +68,7 @@ async function signIn(name) {
   await comeBack(memberships.map(({ room }) => room));
 }
 
-/** Enter the rooms that we are a member of from before; without any, the one that is for everybody. */
+/** Enter the rooms that we are a member of from before, or else the one that is for everybody. */
 async function comeBack(rooms) {
   const first = rooms.length === 0 || rooms.includes(DEFAULT_ROOM) ? DEFAULT_ROOM : rooms[0];
   await joinRoom(first);

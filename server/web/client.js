@@ -1,11 +1,12 @@
 /**
  * The chat's client: one connection that comes back by itself.
  *
- * What must live here: what a program sees, and going on in each log where it was. The connection is
- * in `client/line.js`, what waits to be confirmed in `client/outbox.js`, and the commands that are no
- * more than that in `client/commands.js`. What none of them knows: any page. They touch neither the document nor storage and need nothing, so that they run wherever
- * `WebSocket`, `EventTarget` and `CustomEvent` exist, in browsers and in Node, and in tests with a
- * fake socket, a fake clock and fixed random numbers.
+ * What must live here: what a program sees, and going on in each log where it was. The connection
+ * is in `client/line.js`, what waits to be confirmed in `client/outbox.js`, and the commands that
+ * are no more than that in `client/commands.js`. What none of them knows: any page. They touch
+ * neither the document nor storage and need nothing, so that they run wherever `WebSocket`,
+ * `EventTarget` and `CustomEvent` exist, in browsers and in Node, and in tests with a fake socket,
+ * a fake clock and fixed random numbers.
  *
  *     const client = new ChatClient("wss://chat.example/ws");
  *     client.addEventListener("message", ({ detail }) => show(detail.from, detail.text));
@@ -22,7 +23,7 @@
  * | `rooms`                                      | `{rooms: [{room, members}]}`, the whole list   |
  * | `entered`                                    | an {@link Entered}: after a join, and after    |
  * |                                              | each reconnection                              |
- * | `expelled`                                   | `{room, error}`: a room could not be re-entered |
+ * | `expelled`                                   | `{room, error}`: we are no longer in a room     |
  * | `message`, `private`                         | the server's event; `delivery` is set when it  |
  * |                                              | is one of our own                              |
  * | `inbox`                                      | `{messages, read, again, complete}`: private   |
@@ -278,7 +279,12 @@ export class ChatClient extends Commands {
     this.#forget(room, new ChatError("not_in_room", "You left the room."));
   }
 
-  /** Change one of our messages. @param {string} room @param {number} offset @param {string} text */
+  /**
+   * Change one of our messages.
+   * @param {string} room
+   * @param {number} offset
+   * @param {string} text
+   */
   async edit(room, offset, text) {
     await this.#line.request("edit", { room, offset, text, key: this.#newKey() });
   }

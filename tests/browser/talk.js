@@ -1,5 +1,6 @@
 /**
- * Two clients in Node that talk over the server of the first argument, one of them without WebSocket.
+ * Two clients in Node that talk over the server of the first argument, one of them without
+ * WebSocket.
  *
  * What must live here: what a program sees of the real thing; what depends on time is in
  * `client.test.js`. The program ends with an error when something is not as it should be.
@@ -57,7 +58,11 @@ grace.reconnect();
 ada.send("lobby", "meanwhile");
 const { messages: missed } = await again;
 if (missed.length === 0) await heard(grace, "message", ({ text }) => text === "meanwhile");
-else assert.deepEqual(missed.map(({ text }) => text), ["meanwhile"]);
+else
+  assert.deepEqual(
+    missed.map(({ text }) => text),
+    ["meanwhile"],
+  );
 
 // Privately, whoever is there.
 const told = heard(grace, "private");

@@ -1,8 +1,8 @@
 /**
  * The commands that are no more than that: sent, and answered.
  *
- * What must live here: their names, fields and answers, for people who write programs. What this file
- * does not know: connections, and what there is to remember.
+ * What must live here: their names, fields and answers, for people who write programs. What this
+ * file does not know: connections, and what there is to remember.
  *
  * @module
  */

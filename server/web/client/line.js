@@ -1,9 +1,9 @@
 /**
  * One connection that comes back by itself, with commands and their answers.
  *
- * What must live here: connecting, which kind of connection to try, when to try again, saying hello,
- * tokens that end, and which answer belongs to which command. What this file does not know: rooms,
- * messages, or what is to be done with an event.
+ * What must live here: connecting, which kind of connection to try, when to try again, saying
+ * hello, tokens that end, and which answer belongs to which command. What this file does not know:
+ * rooms, messages, or what is to be done with an event.
  *
  * @module
  */

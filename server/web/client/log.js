@@ -1,8 +1,8 @@
 /**
  * How much of a log there is already.
  *
- * What must live here: positions, and whether an event is the next one. What this file does not know:
- * what the events say.
+ * What must live here: positions, and whether an event is the next one. What this file does not
+ * know: what the events say.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * Changing one's own messages and taking them back.
  *
- * What must live here: who may do it, by pointer and by keyboard, and what it does. That a message has
- * changed is heard like everything else, in `messages.js`.
+ * What must live here: who may do it, by pointer and by keyboard, and what it does. That a message
+ * has changed is heard like everything else, in `messages.js`.
  *
  * @module
  */

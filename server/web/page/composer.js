@@ -1,8 +1,8 @@
 /**
  * The message box: drafts, its size, how much still fits, and what happens with the text.
  *
- * What must live here: the box, and who uses it: it sends, unless it was taken for another task. What
- * this file does not know: which tasks there are.
+ * What must live here: the box, and who uses it: it sends, unless it was taken for another task.
+ * What this file does not know: which tasks there are.
  *
  * @module
  */

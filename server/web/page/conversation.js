@@ -1,8 +1,8 @@
 /**
  * Conversations: rooms that we are in, and private messages with one person.
  *
- * What must live here: what is known of each, which one is open, and how another one is opened. What
- * this file does not know: how a message looks.
+ * What must live here: what is known of each, which one is open, and how another one is opened.
+ * What this file does not know: how a message looks.
  *
  * @module
  */
@@ -171,10 +171,11 @@ onRender(() => {
   $("app").dataset.kind = active?.kind ?? "none";
   $("title").textContent = active?.title ?? "Chat";
   $("title").title = active?.title ?? "";
+  const count = plural(active?.members.size ?? 0, "member", "members");
   $("subtitle").textContent = !active
     ? "No room is open"
     : active.kind === "room"
-      ? [plural(active.members.size, "member", "members"), active.topic].filter(Boolean).join(" · ")
+      ? count + (active.topic && ` · ${active.topic}`)
       : "Private messages";
   $("leave").hidden = !active;
   $("leave").textContent = active?.kind === "room" ? "Leave" : "Close";

@@ -1,8 +1,8 @@
 /**
  * Notifications of the browser, for people who look at something else.
  *
- * What must live here: asking for them, which happens at the press of a button only, and whether they
- * are wanted. What this file does not know: what is worth one.
+ * What must live here: asking for them, which happens at the press of a button only, and whether
+ * they are wanted. What this file does not know: what is worth one.
  *
  * @module
  */

@@ -15,7 +15,10 @@ export function entry(mark, onPress) {
   return item;
 }
 
-export function updateEntry(item, { name, label, note, unread = 0, mentions = 0, current = false }) {
+export function updateEntry(
+  item,
+  { name, label, note, unread = 0, mentions = 0, current = false },
+) {
   const button = item.querySelector(".entry");
   const news = unread ? `, ${unread} unread` : "";
   button.setAttribute("aria-label", label + news + (mentions ? ", you were mentioned" : ""));

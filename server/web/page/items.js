@@ -1,8 +1,8 @@
 /**
  * The items of a conversation: messages, days, and what happened in between.
  *
- * What must live here: how they look and where they stand. What this file does not know: how messages
- * travel.
+ * What must live here: how they look and where they stand. What this file does not know: how
+ * messages travel.
  *
  * @module
  */
@@ -108,7 +108,9 @@ export function regroup(item) {
 /** Something that happened in a room; neighbours share a line. */
 export function addNote(target, text) {
   const [firstPending = null] = target.pending.values();
-  const previous = firstPending ? firstPending.previousElementSibling : target.list.lastElementChild;
+  const previous = firstPending
+    ? firstPending.previousElementSibling
+    : target.list.lastElementChild;
   const parts = previous?.classList.contains("note") ? previous.textContent.split(" · ") : [];
   if (parts.length > 0 && parts.length < 6) previous.textContent = [...parts, text].join(" · ");
   else insert(target, element("li", "note", text));

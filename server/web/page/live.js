@@ -1,8 +1,9 @@
 /**
  * Live feeds: the latest values, and how they came about.
  *
- * What must live here: watching while somebody looks, small charts, and the rates. The server tells of
- * each key at most one value in an interval, and the latest when we are slow, so nothing piles up.
+ * What must live here: watching while somebody looks, small charts, and the rates. The server tells
+ * of each key at most one value in an interval, and the latest when we are slow, so nothing piles
+ * up.
  *
  * @module
  */

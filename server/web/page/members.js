@@ -48,7 +48,8 @@ onClient({
     const target = findRoom(room);
     if (target && !target.members.has(user)) {
       target.members.add(user);
-      if (!target.people.has(user)) target.people.set(user, { name: user, role: "", lastSeen: null });
+      if (!target.people.has(user))
+        target.people.set(user, { name: user, role: "", lastSeen: null });
       addNote(target, `${user} joined`);
     }
     render();

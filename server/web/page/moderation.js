@@ -1,8 +1,8 @@
 /**
  * Looking after a room: who may come in and speak, and who has to leave.
  *
- * What must live here: the two dialogs, about somebody and about the room. What is allowed the server
- * decides; what it refuses is said in the dialog.
+ * What must live here: the two dialogs, about somebody and about the room. What is allowed the
+ * server decides; what it refuses is said in the dialog.
  *
  * @module
  */
@@ -102,7 +102,8 @@ $("room-rules").addEventListener("click", async ({ target }) => {
   const { active, client } = chat;
   $("room-done").textContent = "";
   const act = () => client.moderate(active.name, name, action);
-  if (await attempt($("room-message"), act)) $("room-done").textContent = `${name} ${DONE[action]}.`;
+  if (await attempt($("room-message"), act))
+    $("room-done").textContent = `${name} ${DONE[action]}.`;
 });
 
 $("open-room").addEventListener("click", openRoom);

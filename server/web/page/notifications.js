@@ -99,12 +99,7 @@ onRender(() => {
   $("notices-badge").hidden = unread === 0;
   $("notices-badge").textContent = unread > 99 ? "99+" : String(unread);
   $("notices-empty").hidden = $("notices").children.length > 0;
-  reconcile(
-    $("patterns"),
-    [...(chat.client?.patterns ?? [])].sort(),
-    patternItem,
-    () => {},
-  );
+  reconcile($("patterns"), [...(chat.client?.patterns ?? [])].sort(), patternItem, () => {});
 });
 
 on("tool", render);

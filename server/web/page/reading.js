@@ -1,9 +1,9 @@
 /**
  * How far we have read, and how far the others have.
  *
- * What must live here: what is new to us, the line above it, what we tell the server of it, and who has
- * seen the latest thing that we said. All private messages stand in one log, so there is one mark
- * for all of them: it stops before the first one that was not read.
+ * What must live here: what is new to us, the line above it, what we tell the server of it, and who
+ * has seen the latest thing that we said. All private messages stand in one log, so there is one
+ * mark for all of them: it stops before the first one that was not read.
  *
  * @module
  */

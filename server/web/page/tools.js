@@ -1,8 +1,8 @@
 /**
  * The panel at the right, in which one tool at a time is open.
  *
- * What must live here: opening, closing, and where the focus goes. What this file does not know: what
- * the tools do; each of them says so for itself.
+ * What must live here: opening, closing, and where the focus goes. What this file does not know:
+ * what the tools do; each of them says so for itself.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
  * What travels on this very connection, frame by frame, for people who learn.
  *
- * What must live here: where frames are learned of, and how one is explained. A browser lets a page see
- * whole messages and nothing else. A server with `--frames` tells of its own record, if it is asked
- * when the connection is opened: so this panel opens another one, and the client goes on with it.
+ * What must live here: where frames are learned of, and how one is explained. A browser lets a page
+ * see whole messages and nothing else. A server with `--frames` tells of its own record, if it is
+ * asked when the connection is opened: so this panel opens another one, and the client goes on with
+ * it.
  *
  * @module
  */
@@ -63,14 +64,19 @@ function pretty(text) {
   }
 }
 
-/** The fields of a header (RFC 6455 §5.2), as far as they are known. @returns {[string, string][]} */
+/**
+ * The fields of a header (RFC 6455 §5.2), as far as they are known.
+ * @returns {[string, string][]}
+ */
 function fields({ head, fin, compressed, opcode, key, length, code }) {
   const known = head !== undefined;
   const bit = (value) => (value ? "1" : "0");
   return [
     ...(known ? [["Header", head.replace(/../g, "$& ").trim()]] : []),
     ["FIN", fin ? "1: the message ends here" : "0: there is more to come"],
-    ...(known ? [["RSV1", `${bit(compressed)}: ${compressed ? "compressed" : "not compressed"}`]] : []),
+    ...(known
+      ? [["RSV1", `${bit(compressed)}: ${compressed ? "compressed" : "not compressed"}`]]
+      : []),
     ["Opcode", opcode in OPCODES ? `0x${OPCODES[opcode].toString(16)}: ${opcode}` : opcode],
     ...(known
       ? [["MASK", key ? "1: every client masks" : "0: no server masks"]]
@@ -89,7 +95,8 @@ function frameItem(frame) {
   item.querySelector(".frame-arrow").textContent = sent ? "↓" : "↑";
   item.querySelector(".frame-way").textContent = sent ? "from the server" : "to the server";
   item.querySelector(".frame-opcode").textContent = opcode + (fin ? "" : " …");
-  item.querySelector(".frame-length").textContent = `${length} B${compressed ? ", compressed" : ""}`;
+  item.querySelector(".frame-length").textContent =
+    `${length} B${compressed ? ", compressed" : ""}`;
   item.querySelector("time").textContent = clock.format(new Date(time));
   item.querySelector(".frame-text").textContent = text.slice(0, 200);
   const list = item.querySelector("dl");
@@ -114,15 +121,15 @@ function add(frame) {
 
 const SOURCES = {
   server:
-    "The server's record of this connection: each frame with its header, with Pings and Pongs, which " +
-    "the browser keeps to itself. Only the frames that bring this list are left out.",
+    "The server's record of this connection: each frame with its header, with Pings and Pongs, " +
+    "which the browser keeps to itself. Only the frames that bring this list are left out.",
   browser:
-    "What this browser lets a page see: whole messages. Masking keys, compression, Pings and Pongs, " +
-    "and how a message is cut into frames, it keeps to itself, and this server does not tell of " +
-    "them (it would with --frames).",
+    "What this browser lets a page see: whole messages. Masking keys, compression, Pings and " +
+    "Pongs, and how a message is cut into frames, it keeps to itself, and this server does not " +
+    "tell of them (it would with --frames).",
   none:
-    "There are no frames: WebSocket does not get through here, and Server-Sent Events and requests do " +
-    "for it.",
+    "There are no frames: WebSocket does not get through here, and Server-Sent Events and " +
+    "requests do for it.",
 };
 
 function renderSource() {
