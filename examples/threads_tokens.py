@@ -52,8 +52,8 @@ def talk(websocket: WebSocket) -> None:
     """Serves one connection, until its token expires."""
     assert websocket.request is not None
     token = websocket.request.context["token"]
-    websocket.send(json.dumps({"connected": token["sub"]}))
     with lock:
+        websocket.push(json.dumps({"connected": token["sub"]}))
         everybody.add(websocket)
     try:
         while (left := token["exp"] - time.time()) > 0:
