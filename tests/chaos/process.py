@@ -130,6 +130,12 @@ class ChatProcess:
         assert self._process is not None
         await self._process.wait()
 
+    async def terminate(self) -> None:
+        """Asks it to end, and waits until it has (SIGTERM)."""
+        self._signal(signal.SIGTERM)
+        assert self._process is not None
+        await self._process.wait()
+
     def freeze(self) -> None:
         """Lets it stand still (SIGSTOP)."""
         self._signal(signal.SIGSTOP)

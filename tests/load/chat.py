@@ -27,7 +27,11 @@ SEND_BUFFER: Final = 64 * 1024
 
 @asynccontextmanager
 async def chat(
-    members: int, rooms: Sequence[str], processes: int, under: tuple[str, ...] = ()
+    members: int,
+    rooms: Sequence[str],
+    processes: int,
+    under: tuple[str, ...] = (),
+    settings: Sequence[str] = (),
 ) -> AsyncIterator[tuple[ChatProcess, list[Program]]]:
     """Runs a server, and as many programs of members as told; all members are in all rooms.
 
@@ -36,6 +40,7 @@ async def chat(
         rooms: names; the lobby is there, others are made.
         processes: of members.
         under: the command that they run under.
+        settings: further ones of the server, as flags.
     """
     raise_file_limit()
     async with AsyncExitStack() as stack:
@@ -44,7 +49,10 @@ async def chat(
         # Connections have it from the socket that accepted them.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         server = ChatProcess(
-            Path(folder), has_small_disk=False, sock=sock, settings=("--event-loop", "uvloop")
+            Path(folder),
+            has_small_disk=False,
+            sock=sock,
+            settings=("--event-loop", "uvloop", *settings),
         )
         await server.start()
         stack.push_async_callback(server.close)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rfc6455 import CallbackWebSocket, Listener, Message, backoff_delays, connect_listener
+from rfc6455 import CallbackWebSocket, Close, Listener, Message, backoff_delays, connect_listener
 from rfc6455 import Limits as ConnectionLimits
 
 from .crowd import addresses
@@ -100,8 +100,10 @@ class Member(Listener):
                 self.crowd.faults[f"error: {event.message}"] += 1
 
     def on_close(self, websocket: CallbackWebSocket) -> None:
-        """Comes back after a while."""
-        self.crowd.lost(self)
+        """Comes back after a while: the one that the server has asked for, or one at random."""
+        code = websocket.close_code
+        hint = None if code is None else Close(code, websocket.close_reason or "").retry_after
+        self.crowd.lost(self, next(self.delays) if hint is None else hint)
 
     def _answered(self, answer: Told) -> None:
         if answer.id == HELLO:
@@ -189,7 +191,7 @@ class Members:
         if len(self.times) == self.awaited:
             self.all_in.set()
 
-    def lost(self, member: Member) -> None:
+    def lost(self, member: Member, delay: float) -> None:
         """Takes note of one who has lost the connection, and lets them come back."""
         self.losses += 1
         if member.entered == len(self.rooms):
@@ -197,7 +199,7 @@ class Members:
         member.entered = 0
 
         async def come_back() -> None:
-            await asyncio.sleep(next(member.delays))
+            await asyncio.sleep(delay)
             await member.connect()
 
         task = asyncio.create_task(come_back())

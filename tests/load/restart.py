@@ -1,4 +1,4 @@
-"""The chat is killed with thousands in a room: all are back and have missed nothing, in time."""
+"""The chat is restarted with thousands in a room: all are back and have missed nothing, in time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from .figures import percentile
 from .programs import processor_seconds
 
 IN_TIME: Final = 15.0
+DRAIN: Final = ("--drain-seconds", "4", "--reconnect-within", "8")
+"""How a server ends gently that is to be back by then."""
 
 
 async def run(
@@ -18,21 +20,23 @@ async def run(
     members: int = 5_000,
     messages: int = 20,
     processes: int = 2,
+    gently: int = 0,
     under: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Kills the server, starts it again, and waits for everybody.
 
-    Members come back as the protocol's page asks them to: after up to 5 s, chosen at random. What
-    is said meanwhile has to reach each of them.
+    Members come back as the protocol's page asks them to: after up to 5 s, chosen at random, or
+    when a server that ended gently has asked them to. What is said meanwhile has to reach each.
 
     Args:
         members: how many.
         messages: so many are said before, and so many after it is killed.
         processes: of members.
+        gently: 1 for SIGTERM in the place of SIGKILL: members are closed in turns.
         under: the command that the members run under.
     """
     begin = time.monotonic()
-    async with chat(members, ["lobby"], processes, under) as (server, crowds):
+    async with chat(members, ["lobby"], processes, under, DRAIN) as (server, crowds):
         entering = time.monotonic() - begin
         async with speaker(server, "lobby") as client:
             await ask_all(crowds, "expect", messages=2 * messages)
@@ -40,7 +44,7 @@ async def run(
                 await client.send("lobby", str(time.monotonic_ns()))
             await ask_all(crowds, "expect_back")
             begin = time.monotonic()
-            await server.kill()
+            await (server.terminate() if gently else server.kill())
             await server.start()
             started = time.monotonic() - begin
             for _ in range(messages):
@@ -51,6 +55,7 @@ async def run(
     times = sorted(at - begin for one in found for at in one["times"])
     heard = max(one["end"] for one in ends) - begin
     return {
+        "gently": bool(gently),
         "members": members,
         "messages": messages,
         "entering_seconds": round(entering, 1),

@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-from . import NAMES
+from . import NAMES, restart
 from .figures import percentile, quantiles
 
 
@@ -18,6 +18,13 @@ def test_scenario(name: str) -> None:
     scenario = importlib.import_module(f"tests.load.{name}")
     result = asyncio.run(scenario.run(**scenario.QUICK))
     assert scenario.faults(result) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_chat_ends_gently() -> None:
+    result = asyncio.run(restart.run(**restart.QUICK, gently=1))
+    assert restart.faults(result) == []
 
 
 def test_percentiles() -> None:
