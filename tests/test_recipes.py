@@ -179,9 +179,17 @@ async def test_a_token_that_expires_ends_the_connection() -> None:
         assert 3590 < asyncio.get_running_loop().time() <= 3600
 
 
-def test_a_token_that_expires_ends_the_connection_of_a_thread() -> None:
+def test_a_token_that_expires_ends_the_connection_of_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     recipe = load("threads_tokens")
-    offered = ["talk", f"bearer.{recipe.create_token('ann', 0.5)}"]
+    offered = ["talk", f"bearer.{recipe.create_token('ann', 3600)}"]
+
+    class NearlyThen:
+        def time(self) -> float:
+            return time.time() + 3599.9
+
+    monkeypatch.setattr(recipe, "time", NearlyThen())
     with (
         rfc6455.sync.serve(recipe.talk, "localhost", 0, select_subprotocol=recipe.admit) as server,
         rfc6455.sync.connect(
