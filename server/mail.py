@@ -174,9 +174,13 @@ class Mail:
     async def _find_copy(self, log: str, message: PrivateMessage) -> Entry | None:
         """Returns the receiver's copy of a message, or None where it is kept no longer."""
         before = None
+        # To read each of a thousand messages would cost others their time.
+        mark = message.copy_id.encode()
         for _ in range(LOOK_BACK // PAGE):
             page = await self._engine.read_back(log, before=before, limit=PAGE)
             for entry in reversed(page.entries):
+                if mark not in entry.data:
+                    continue
                 event = read_event(entry)
                 if isinstance(event, PrivateMessage) and event.copy_id == message.copy_id:
                     return entry
