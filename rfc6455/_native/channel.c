@@ -830,13 +830,14 @@ send_now(Channel *self, PyObject *message, int pushed)
     Py_XDECREF(key);
     if (frame == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    /* Behind a message that the application has yet to take there may be another reply. */
+    /* Behind a message that the application has yet to take there may be another reply; and who
+     * pushes one does not wait for it to leave. */
     if (!self->batching && !pushed && self->on_message == Py_None &&
         (waiting = PyObject_Size(self->inbox)) < 0) {
         Py_DECREF(frame);
         return -1;
     }
-    return put_out(self, frame, size, self->batching || waiting > 0) < 0 ? -1 : 1;
+    return put_out(self, frame, size, self->batching || pushed || waiting > 0) < 0 ? -1 : 1;
 }
 
 static PyObject *
@@ -911,7 +912,7 @@ send_prepared_now(Channel *self, PyObject *prepared)
             return 0;
         }
     }
-    return frame == NULL || put_out(self, frame, size, self->batching) < 0 ? -1 : 1;
+    return frame == NULL || put_out(self, frame, size, 1) < 0 ? -1 : 1;
 }
 
 /* Whether the keywords of a push matter only where the peer is slow. */

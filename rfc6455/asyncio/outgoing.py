@@ -107,10 +107,7 @@ class Outgoing(Channel, asyncio.Protocol):
     ) -> bool:
         if not self._must_wait:
             self._core.send(message, compress=compress)
-            if self._batching:
-                self._collect(len(message))
-            else:
-                self._flush()
+            self._collect(len(message))
             return True
         if not self._core.may_send:
             raise self._closed_error()
@@ -127,7 +124,7 @@ class Outgoing(Channel, asyncio.Protocol):
     def unsent_size(self) -> int:
         """Bytes that wait to be written, pushed messages included."""
         pushed = 0 if self._pushed is None else self._pushed.size
-        return self._transport.get_write_buffer_size() + pushed
+        return self._transport.get_write_buffer_size() + self._collected + pushed
 
     @property
     def dropped(self) -> int:

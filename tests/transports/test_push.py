@@ -35,12 +35,38 @@ def congested(**limits: Any) -> tuple[WebSocket, MemoryTransport]:
 
 @both_roles
 @virtual_time
-async def test_pushed_messages_leave_at_once(role: Role) -> None:
+async def test_pushed_messages_leave_at_the_end_of_the_turn(role: Role) -> None:
     websocket, transport = make_websocket(role)
     assert websocket.push("a")
     assert websocket.push(b"b")
     assert websocket.push(PreparedMessage("c"))
+    assert (transport.writes, websocket.unsent_size) == ([], 3)
+    await asyncio.sleep(0)
     assert transport.messages == ["a", b"b", "c"]
+    assert (len(transport.writes), websocket.unsent_size) == (1, 0)
+    websocket.abort()
+
+
+@both_roles
+@virtual_time
+async def test_what_is_sent_or_closed_behind_pushed_messages_takes_them_along(role: Role) -> None:
+    websocket, transport = make_websocket(role)
+    websocket.push("a")
+    await websocket.send("b")
+    assert transport.messages == ["a", "b"]
+    websocket.push("c")
+    websocket.start_close()
+    assert transport.messages == ["a", "b", "c"]
+    assert [c.code for c in transport.closes] == [1000]
+    websocket.abort()
+
+
+@virtual_time
+async def test_many_pushed_messages_do_not_collect_without_end() -> None:
+    websocket, transport = make_websocket()
+    for _ in range(100):
+        websocket.push(bytes(1000))
+    assert [len(data) for data in transport.writes] == [66 * 1004]
     websocket.abort()
 
 
@@ -55,6 +81,7 @@ async def test_pushed_messages_wait_in_order_and_before_later_ones() -> None:
     transport.flow()
     await sending
     assert websocket.push("d")
+    await settle()
     assert transport.messages == ["a", "b", "c", "d"]
     websocket.abort()
 
@@ -218,7 +245,9 @@ async def test_broadcast_reaches_all_that_can_be_reached() -> None:
     await settle()
     receivers = [pair[0] for pair in (*plain, client, slow, closing, gone)]
     assert broadcast(receivers, "abc") == [closing[0], gone[0]]
+    await settle()
     assert broadcast(receivers, "def") == [slow[0], closing[0], gone[0]]
+    await settle()
     for _, transport in (*plain, client):
         assert transport.messages == ["abc", "def"]
     first, second, third = (transport.writes[0] for _, transport in plain)
@@ -236,6 +265,7 @@ async def test_broadcast_by_key_keeps_the_latest_for_the_slow() -> None:
     for price in ("1", "2", "3"):
         assert broadcast([fast[0], slow[0]], price, key="price") == []
     slow[1].flow()
+    await settle()
     assert fast[1].messages == ["1", "2", "3"]
     assert slow[1].messages == ["3"]
     fast[0].abort()

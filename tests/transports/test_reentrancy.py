@@ -227,6 +227,7 @@ async def test_what_an_extension_makes_is_bytes(kind: type[CallbackWebSocket]) -
     with pytest.raises(TypeError):
         await websocket.send("short")
     websocket.push("it does not apply")
+    await settle()
     frames = [(frame.rsv, frame.payload) for frame in transport.frames]
     assert frames[:-1] == [(0x40, letter) for letter in (b"x", b"y", b"z") for _ in range(2)]
     assert frames[-1] == (0, b"it does not apply")
