@@ -106,9 +106,9 @@ class PythonChannel:
         """Sends a message without waiting.
 
         It leaves at the end of this turn of the event loop, with others that were pushed in it, or
-        with what is sent before. While more than `Limits.write_high_water` bytes wait to be written, pushed messages wait in
-        a queue of at most `Limits.max_unsent_size` bytes and `Limits.max_unsent_messages` messages;
-        in order, and before what is sent later.
+        with what is sent before. While more than `Limits.write_high_water` bytes wait to be
+        written, pushed messages wait in a queue of at most `Limits.max_unsent_size` bytes and
+        `Limits.max_unsent_messages` messages; in order, and before what is sent later.
 
         Args:
             message: the message.
