@@ -245,12 +245,12 @@ class _Deflate(Extension):
         if compressor is None:
             compressor = self._compressor = self._settings._new_compressor(self._own_bits)
         data: bytes = compressor.compress(payload)
-        data += compressor.flush(self._settings.library.Z_SYNC_FLUSH)
+        end: bytes = compressor.flush(self._settings.library.Z_SYNC_FLUSH)
         if not final:
-            return data
+            return data + end
         if not self._own_takeover:
             self._compressor = None
-        return _without_tail(data)
+        return data + _without_tail(end)
 
     def share(self) -> Hashable:
         settings = self._settings
@@ -258,8 +258,8 @@ class _Deflate(Extension):
 
     def encode_shared(self, payload: bytes) -> bytes:
         compressor = self._settings._new_compressor(self._own_bits)
-        data = compressor.compress(payload)
-        return _without_tail(data + compressor.flush(self._settings.library.Z_SYNC_FLUSH))
+        data: bytes = compressor.compress(payload)
+        return data + _without_tail(compressor.flush(self._settings.library.Z_SYNC_FLUSH))
 
     def skip_shared(self) -> None:
         # The peer's window has moved on by a message that our compressor has not seen: it may not
@@ -321,9 +321,13 @@ class _Deflate(Extension):
                 position -= len(inflater.unconsumed_tail)
                 chunks.append(chunk)
                 continue
+            if not chunks and position == len(data):
+                return chunk
+            # Nothing comes behind a step that was full to the brim.
+            if chunk:
+                chunks.append(chunk)
             if position == len(data):
-                return b"".join((*chunks, chunk)) if chunks else chunk
-            chunks.append(chunk)
+                return b"".join(chunks)
 
     def _new_inflater(self) -> Any:
         library = self._settings.library
