@@ -74,6 +74,7 @@ def test_empty_lines_before_the_request_line_are_ignored() -> None:
         b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n",
         b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\0GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\nHost: a\r\n\r\n",
     ],
 )
