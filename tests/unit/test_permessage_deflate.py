@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from rfc6455 import Connection, HandshakeError, Limits, PermessageDeflate, ProtocolError, Role
 from rfc6455.close import CloseCode
+from rfc6455.codec import Decoder
 from rfc6455.events import Event, Fault
 from rfc6455.extensions import Extension, Parameters
 from rfc6455.frames import Opcode, encode
@@ -884,6 +885,19 @@ def test_limits_hold_for_the_inflated_size() -> None:
         pair.client.send_binary(bytes(size))
     fits, fault = pair.server.receive_data(pair.client.data_to_send())
     assert fits == bytes(5000)
+    assert isinstance(fault, Fault)
+    assert fault.error.code == CloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_message_that_is_too_large_is_inflated_once(seed: int) -> None:
+    # Read again, by an inflater that stopped in the middle of it, it would be malformed to some.
+    message = bytes(random.Random(seed).choices(b"abcdefgh", k=3000))
+    payload = zlib.compress(message, wbits=-15)
+    decoder = Decoder(
+        masked=False, max_message_size=2000, extensions=[PermessageDeflate().confirm([])]
+    )
+    (fault,) = decoder.receive_data(encode(Opcode.BINARY, payload, rsv=0x40))
     assert isinstance(fault, Fault)
     assert fault.error.code == CloseCode.MESSAGE_TOO_BIG
 
