@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from rfc6455.close import Close
+from rfc6455.close import Close, CloseCode
 from rfc6455.connection import Role
 from rfc6455.events import Event, Fault, Message, Ping, Pong
+from rfc6455.extensions import PermessageDeflate
 from rfc6455.extensions.base import SHARE
 from rfc6455.frames import Opcode, encode
 from rfc6455.parser import Decoder, take_whole_messages
@@ -343,3 +344,31 @@ def test_decoder_after_a_fault_stands_at_no_boundary() -> None:
     decoder = Decoder(masked=False)
     decoder.receive_data(b"\x83")
     assert (decoder.at_boundary, decoder.only_messages) == (False, False)
+
+
+# What shortcuts are told, and the run that they ask for
+
+
+@pytest.mark.parametrize(("extensions", "mark"), [(0, 0), (1, 0x40), (2, 0)])
+def test_mark_is_the_bit_of_an_extension_that_is_alone(extensions: int, mark: int) -> None:
+    in_use = [PermessageDeflate().confirm([]) for _ in range(extensions)]
+    for place, extension in enumerate(in_use):
+        extension.rsv = 0x40 >> place
+    decoder = Decoder(masked=False, extensions=in_use)
+    assert decoder.mark == mark
+    assert (decoder.unwrap is not None) is (mark != 0)
+
+
+def test_a_run_ends_at_what_is_wrong_and_none_begins_behind_it() -> None:
+    decoder = Decoder(masked=False, extensions=[PermessageDeflate().confirm([])])
+    good = encode(Opcode.TEXT, b"Hello")
+    packed = encode(Opcode.TEXT, bytes.fromhex("f248cdc9c90700"), rsv=0x40)
+    bad = encode(Opcode.TEXT, b"\xff", rsv=0x40)
+    data = good + packed + bad + good
+    events: list[Event] = []
+    position = decoder.take_run(data, 0, events)
+    assert (events, position) == (["Hello", "Hello"], len(good + packed))
+    assert decoder.take_run(data, position + len(bad), events) == position + len(bad)
+    (fault,) = decoder.receive_rest(data, position, [])
+    assert isinstance(fault, Fault)
+    assert fault.error.code == CloseCode.INVALID_PAYLOAD_DATA

@@ -71,6 +71,12 @@ def test_fails_at_the_first_impossible_octet(before: str, bad: str) -> None:
         bytewise.feed(octet)
 
 
+def test_nothing_is_complete() -> None:
+    validator = Utf8Validator()
+    assert validator.complete
+    assert validator.incomplete == b""
+
+
 @pytest.mark.parametrize(("before", "bad"), INVALID)
 def test_fails_in_one_piece(before: str, bad: str) -> None:
     with pytest.raises(UnicodeDecodeError):
