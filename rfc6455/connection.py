@@ -378,7 +378,9 @@ class Connection:
             assert self._close_received is not None
             # §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
             # status code it received."
-            close = Close(self._close_received.code)
+            close = self._close_received
+            if close.reason:
+                close = Close(close.code)
         self._send_close(close, now)
 
     def set_max_message_size(self, size: int | None) -> None:

@@ -192,7 +192,8 @@ class HeadReader:
         """
         end = data.find(b"\r\n\r\n") + 4
         limits = self._limits
-        if end == 3 or exceeds(end, limits.max_head_size):
+        max_head, max_line = limits.max_head_size, limits.max_request_line_size
+        if end == 3 or (max_head is not None and end > max_head):
             return None
         line_end = data.find(b"\r\n")
         lines = data[line_end + 2 : end - 2]
@@ -200,7 +201,7 @@ class HeadReader:
             line_end == 0
             or data[0] in b" \t"
             or FORBIDDEN.search(data, 0, line_end)
-            or exceeds(line_end, limits.max_request_line_size)
+            or (max_line is not None and line_end > max_line)
             or exceeds(lines.count(b"\n"), limits.max_headers)
             or (
                 exceeds(len(lines), limits.max_header_line_size)

@@ -209,7 +209,8 @@ class Decoder:
             events.append(Fault(error.with_traceback(None)))
             self.only_messages = False
             self.end()
-        self._settle()
+        if not self._ended:
+            self._settle()
         return events
 
     def take_run(self, data: bytes, position: int, events: list[Event]) -> int:

@@ -34,6 +34,8 @@ SOCKET_TRANSPORTS: Final = frozenset(
     }
 )
 """Transports which put into their socket what they are given, as it is."""
+_direct: Final[dict[type[asyncio.Transport], bool]] = {}
+"""Of each kind of transport that there was, whether it is one of those."""
 
 
 class Outgoing(Channel, asyncio.Protocol):
@@ -259,11 +261,13 @@ class Outgoing(Channel, asyncio.Protocol):
 
     def _find_descriptor(self) -> int:
         """Returns the descriptor of the socket, -1 where only the transport may write to it."""
-        transport = self._transport
-        kind = type(transport)
-        if (kind.__module__, kind.__name__) not in SOCKET_TRANSPORTS:
+        kind = type(self._transport)
+        direct = _direct.get(kind)
+        if direct is None:
+            direct = _direct[kind] = (kind.__module__, kind.__name__) in SOCKET_TRANSPORTS
+        if not direct:
             return -1
-        sock = transport.get_extra_info("socket")
+        sock = self._transport.get_extra_info("socket")
         return -1 if sock is None else int(sock.fileno())
 
     def pause_writing(self) -> None:
