@@ -9,6 +9,7 @@ dependencies or metadata.
 """
 
 import os
+from glob import glob
 
 from setuptools import Extension, find_packages, setup
 
@@ -18,7 +19,7 @@ native = [
     Extension(
         f"rfc6455._native.{name}",
         [f"rfc6455/_native/{name}.c"],
-        depends=[f"rfc6455/_native/{header}.h" for header in ("frames", "incomplete", "utf8")],
+        depends=glob("rfc6455/_native/*.h"),
         extra_compile_args=[] if os.name == "nt" else ["-O3"],
         optional=True,
     )

@@ -45,4 +45,5 @@ assert rfc6455.implementation == "native" and rfc6455.__file__.startswith("'"$co
 '
 [ $# -gt 0 ] || set -- tests/unit/test_{codec,parser,connection,streaming}.py tests/fuzz/test_corpus.py \
     tests/transports/test_{channel,inbox,reentrancy,sending,receiving,listener,closing}.py
-"$python" -m pytest -q -p no:cacheprovider "$@"
+# Everything takes many times as long.
+"$python" -m pytest -q -p no:cacheprovider --timeout 300 "$@"

@@ -169,6 +169,9 @@ class PythonChannel:
     def _flush(self) -> None:
         raise NotImplementedError
 
+    def _writing_failed(self, error: BaseException) -> None:
+        raise NotImplementedError
+
     # The short way
 
     def _give_back(self) -> None:
@@ -202,7 +205,11 @@ def depart(leaving: list[PythonChannel]) -> None:
     channels = leaving[:]
     leaving.clear()
     for channel in channels:
-        channel._flush()
+        try:
+            channel._flush()
+        except Exception as error:
+            # One that fails does not keep the others.
+            channel._writing_failed(error)
 
 
 if TYPE_CHECKING:

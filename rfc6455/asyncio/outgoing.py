@@ -270,6 +270,11 @@ class Outgoing(Channel, asyncio.Protocol):
         sock = self._transport.get_extra_info("socket")
         return -1 if sock is None else int(sock.fileno())
 
+    def _writing_failed(self, error: BaseException) -> None:
+        self._loop.call_exception_handler(
+            {"message": "writing failed", "exception": error, "protocol": self}
+        )
+
     def pause_writing(self) -> None:
         """The peer reads too slowly: `send` waits."""
         self._write_paused = self._must_wait = True

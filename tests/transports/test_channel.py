@@ -67,7 +67,7 @@ frames = st.one_of(
         [
             peer_frame(Role.SERVER, Opcode.BINARY, bytes(126)),
             peer_frame(Role.SERVER, Opcode.BINARY, bytes(70_000)),
-            peer_frame(Role.SERVER, Opcode.TEXT, "aé€😀".encode() * 7_000),
+            peer_frame(Role.SERVER, Opcode.TEXT, "aé€😀".encode() * 1_500),
             peer_frame(Role.SERVER, Opcode.TEXT, "€".encode() * 50 + b"\xe2\x82"),
             peer_frame(Role.SERVER, Opcode.TEXT, b"a" * 50 + b"\xed\xa0\x80" + b"a" * 50),
             peer_frame(Role.SERVER, Opcode.BINARY, bytes(100_001)),
@@ -136,6 +136,28 @@ async def test_others_have_their_turn_in_a_flood_of_deflated_messages(
         before = listener.got
         await asyncio.sleep(0)
     websocket.abort()
+
+
+@pytest.mark.parametrize("make", [WebSocket, GeneralWebSocket])
+@virtual_time
+async def test_one_that_cannot_write_does_not_keep_the_others(make: type[WebSocket]) -> None:
+    class Broken(MemoryTransport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            raise ZeroDivisionError
+
+    loop = asyncio.get_running_loop()
+    errors: list[Any] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    transports = [Broken(), MemoryTransport()]
+    websockets = [make(connection(), transport, loop) for transport in transports]
+    for websocket, transport in zip(websockets, transports, strict=True):
+        transport.set_protocol(websocket)
+        websocket.push("a")
+    await settle()
+    assert transports[1].messages == ["a"]
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+    for websocket in websockets:
+        websocket.abort()
 
 
 # Messages that come in several reads
