@@ -23,7 +23,7 @@
  * | `rooms`                                      | `{rooms: [{room, members}]}`, the whole list   |
  * | `entered`                                    | an {@link Entered}: after a join, and after    |
  * |                                              | each reconnection                              |
- * | `expelled`                                   | `{room, error}`: we are no longer in a room     |
+ * | `expelled`                                   | `{room, error}`: we are no longer in a room    |
  * | `message`, `private`                         | the server's event; `delivery` is set when it  |
  * |                                              | is one of our own                              |
  * | `inbox`                                      | `{messages, read, again, complete}`: private   |

@@ -64,6 +64,8 @@ def visit(server: ChatServer, browsers: tuple[Chrome, Chrome]) -> Iterator[Calla
         return page
 
     for driver in browsers:
+        # A page that another test has left may still look for a server that is gone.
+        driver.get("about:blank")
         console_errors(driver)
     yield visit
     violations = [csp_violations(page.driver) for page in pages]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["guarded"]
 
-pytestmark = pytest.mark.browser
+# Long conversations, on machines that may be busy.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 Pair = tuple[ChatPage, ChatPage]
 

@@ -135,7 +135,7 @@ def test_touch_targets_are_large_enough(ada: ChatPage) -> None:
 
 
 def test_a_tool_covers_a_phone_until_it_is_closed(ada: ChatPage) -> None:
-    use_screen(ada.driver, PHONE, phone=True)
+    hold_phone(ada, PHONE)
     ada.click("#open-sidebar")
     ada.click("[data-tool=notifications]")
     ada.wait_text("#tools-heading", "Notifications")

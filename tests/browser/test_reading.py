@@ -8,6 +8,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chat_page import ChatPage
+from tests.browser.chromium import DESKTOP, use_screen
 from tests.browser.test_login import guarded, log_in, path
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["guarded"]
 
-pytestmark = pytest.mark.browser
+# Long conversations, on machines that may be busy.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 Pair = tuple["ChatPage", "ChatPage"]
 
@@ -64,6 +66,7 @@ def test_more_than_fits_is_read_from_where_it_begins(ada_and_grace: Pair) -> Non
 
 
 def enter(page: ChatPage, server: ChatServer, name: str) -> None:
+    use_screen(page.driver, DESKTOP)
     log_in(page, server, name)
     page.wait(lambda: path(page) != "login", "the login")
     # Administrators were led to a page of their own.

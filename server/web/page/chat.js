@@ -92,11 +92,17 @@ export function onRender(renderer) {
   renderers.push(renderer);
 }
 
-/** Show what there is by now, once for all that happens together. */
+/** Show what there is by now, with the next picture: once for all that happens until then. */
 export function render() {
   if (isStale) return;
   isStale = true;
-  queueMicrotask(renderNow);
+  // Nobody draws a page that is not seen; but its title tells what is new.
+  if (document.visibilityState === "visible") requestAnimationFrame(renderStale);
+  else setTimeout(renderStale);
+}
+
+function renderStale() {
+  if (isStale) renderNow();
 }
 
 export function renderNow() {

@@ -57,8 +57,21 @@ export function marked(text, words) {
     .map((part, index) => (index % 2 ? element("mark", "", part) : part));
 }
 
-/** Make a list's items match keys in order; items that stay are kept, and with them the focus. */
-export function reconcile(list, keys, create, update) {
+/** What the items of lists show by now. @type {WeakMap<Element, string>} */
+const shown = new WeakMap();
+
+/**
+ * Make a list's items match keys in order. Items that stay are kept, and with them the focus; and
+ * nothing is touched of those that show already what they should, since lists can be long.
+ *
+ * @template {object} Description
+ * @param {Element} list
+ * @param {string[]} keys
+ * @param {(key: string) => HTMLElement} create    makes a new item
+ * @param {(key: string) => Description} describe    what an item has to show
+ * @param {(item: Element, description: Description) => void} update    has it show that
+ */
+export function reconcile(list, keys, create, describe, update) {
   const old = new Map([...list.children].map((item) => [item.dataset.key, item]));
   keys.forEach((key, index) => {
     let item = old.get(key);
@@ -67,7 +80,10 @@ export function reconcile(list, keys, create, update) {
       item = create(key);
       item.dataset.key = key;
     }
-    update(item, key);
+    const description = describe(key);
+    const written = JSON.stringify(description);
+    if (shown.get(item) !== written) update(item, description);
+    shown.set(item, written);
     const place = list.children[index] ?? null;
     if (place !== item) list.insertBefore(item, place);
   });

@@ -88,17 +88,26 @@ function createItem(name) {
   return item;
 }
 
-function update(item, name) {
+function describe(name) {
   const { active } = chat;
   const { role = "", lastSeen = null } = active.people.get(name) ?? {};
-  const isHere = active.members.has(name);
-  const since = !isHere && lastSeen ? ago(lastSeen) : "";
-  const note = [name === me() ? "you" : "", role, since].filter(Boolean).join(", ");
+  const isSelf = name === me();
+  const since = !active.members.has(name) && lastSeen ? ago(lastSeen) : "";
+  return {
+    name,
+    isSelf,
+    note: [isSelf ? "you" : "", role, since].filter(Boolean).join(", "),
+    title: since ? `${name}, here ${fullTime.format(lastSeen)}` : name,
+    canModerate: active.isModerated && !isSelf,
+  };
+}
+
+function update(item, { name, isSelf, note, title, canModerate }) {
   item.querySelector(".entry-name").textContent = name;
-  item.querySelector(".entry").title = since ? `${name}, here ${fullTime.format(lastSeen)}` : name;
+  item.querySelector(".entry").title = title;
   item.querySelector(".entry-note").textContent = note;
-  item.querySelector(".moderate").hidden = !active.isModerated || name === me();
-  if (name === me()) return;
+  item.querySelector(".moderate").hidden = !canModerate;
+  if (isSelf) return;
   const label = `Message ${name} privately`;
   item.querySelector(".entry").setAttribute("aria-label", note ? `${label}, ${note}` : label);
 }
@@ -111,7 +120,7 @@ function renderHere() {
   $("more-here").hidden = chat.active?.kind !== "room" || count <= names.length;
   $("more-here").textContent = `and ${plural(count - names.length, "other", "others")}`;
   const ordered = names.length > others.length ? [me(), ...others] : others;
-  reconcile($("member-list"), ordered, createItem, update);
+  reconcile($("member-list"), ordered, createItem, describe, update);
 }
 
 function renderAway() {
@@ -119,7 +128,7 @@ function renderAway() {
   const away = [...(active?.people.keys() ?? [])].filter((name) => !active.members.has(name));
   $("away-section").hidden = away.length === 0;
   $("more-away").hidden = !active?.morePeople;
-  reconcile($("away-list"), away.sort(collator.compare), createItem, update);
+  reconcile($("away-list"), away.sort(collator.compare), createItem, describe, update);
 }
 
 onRender(renderHere);

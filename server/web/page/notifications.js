@@ -99,7 +99,14 @@ onRender(() => {
   $("notices-badge").hidden = unread === 0;
   $("notices-badge").textContent = unread > 99 ? "99+" : String(unread);
   $("notices-empty").hidden = $("notices").children.length > 0;
-  reconcile($("patterns"), [...(chat.client?.patterns ?? [])].sort(), patternItem, () => {});
+  const patterns = [...(chat.client?.patterns ?? [])].sort();
+  reconcile(
+    $("patterns"),
+    patterns,
+    patternItem,
+    (pattern) => ({ pattern }),
+    () => {},
+  );
 });
 
 on("tool", render);

@@ -80,49 +80,48 @@ onClient({
   },
 });
 
+function describeJoined(room) {
+  const { members, isActive, unread, mentions } = findRoom(room);
+  const count = chat.directory.get(room) ?? members.size;
+  const label = `${room}, ${plural(count, "member", "members")}`;
+  const counts = { note: String(count), unread: unread.size, mentions: mentions.size };
+  return { name: room, label, ...counts, current: isActive };
+}
+
 function renderJoined() {
   reconcile(
     $("joined-rooms"),
     conversationsOf("room").map(({ name }) => name),
     (room) => entry(roomMark, () => activate(findRoom(room))),
-    (item, room) => {
-      const { members, isActive, unread, mentions } = findRoom(room);
-      const count = chat.directory.get(room) ?? members.size;
-      const label = `${room}, ${plural(count, "member", "members")}`;
-      const counts = { note: String(count), unread: unread.size, mentions: mentions.size };
-      updateEntry(item, { name: room, label, ...counts, current: isActive });
-    },
+    describeJoined,
+    updateEntry,
   );
+}
+
+function describeOther(room) {
+  const count = chat.directory.get(room);
+  const label = `Join ${room}, ${plural(count, "member", "members")}`;
+  return { name: room, label, note: String(count) };
 }
 
 function renderOthers() {
   const others = [...chat.directory.keys()].filter((room) => !findRoom(room));
   others.sort(collator.compare);
   $("other-rooms-section").hidden = others.length === 0;
-  reconcile(
-    $("other-rooms"),
-    others,
-    (room) => entry(roomMark, () => joinRoom(room)),
-    (item, room) => {
-      const count = chat.directory.get(room);
-      const label = `Join ${room}, ${plural(count, "member", "members")}`;
-      updateEntry(item, { name: room, label, note: String(count) });
-    },
-  );
+  const create = (room) => entry(roomMark, () => joinRoom(room));
+  reconcile($("other-rooms"), others, create, describeOther, updateEntry);
+}
+
+function describePerson(name) {
+  const { unread, isActive } = conversation("person", name);
+  return { name, label: name, note: "", unread: unread.size, current: isActive };
 }
 
 function renderPeople() {
   const people = conversationsOf("person").map(({ name }) => name);
   $("people-section").hidden = people.length === 0;
-  reconcile(
-    $("people"),
-    people,
-    (name) => entry(personMark(name), () => openPerson(name)),
-    (item, name) => {
-      const { unread, isActive } = conversation("person", name);
-      updateEntry(item, { name, label: name, note: "", unread: unread.size, current: isActive });
-    },
-  );
+  const create = (name) => entry(personMark(name), () => openPerson(name));
+  reconcile($("people"), people, create, describePerson, updateEntry);
 }
 
 for (const renderer of [renderJoined, renderOthers, renderPeople]) onRender(renderer);

@@ -29,10 +29,18 @@ export function isAtEnd() {
   return scrollHeight - scrollTop - clientHeight < NEAR_END;
 }
 
+/** Where the scroller was when it was last looked at. */
+let lastTop = 0;
+
 function onScroll() {
   if (!chat.active) return;
+  const { scrollTop } = $("scroller");
+  const wentBack = scrollTop < lastTop;
+  lastTop = scrollTop;
   const wasPinned = chat.active.pinned;
-  chat.active.pinned = isAtEnd();
+  // Not at the end may also mean that there is more by now than when the scrolling began.
+  if (isAtEnd()) chat.active.pinned = true;
+  else if (wentBack) chat.active.pinned = false;
   if (chat.active.pinned && !wasPinned) render();
   fetchWhereNeeded();
 }
@@ -144,6 +152,7 @@ onRender(() => {
 });
 
 on("enter", () => {
+  lastTop = $("scroller").scrollTop;
   $("to-newest").hidden = true;
   fetchWhereNeeded();
 });

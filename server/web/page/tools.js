@@ -12,6 +12,8 @@ import { $ } from "./dom.js";
 
 /** Where the panel lies over everything else. */
 const narrow = matchMedia("(max-width: 67.5rem)");
+/** Where the list at the left is a drawer, which is closed again when a tool is open. */
+const phone = matchMedia("(max-width: 47.5rem)");
 
 /**
  * @typedef {object} Tool
@@ -50,8 +52,8 @@ export function closeTool() {
   if (!current) return;
   closeCurrent();
   apply();
-  if (opener?.checkVisibility({ visibilityProperty: true })) opener.focus();
-  else $("title").focus();
+  const isAway = phone.matches && $("sidebar").contains(opener);
+  (isAway ? $("title") : opener)?.focus();
 }
 
 function closeCurrent() {
