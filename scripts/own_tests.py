@@ -15,6 +15,10 @@ ALSO: Final = {
     "connection.py": ("test_streaming.py", "test_prepared.py", "test_budget.py"),
     "messages.py": ("test_streaming.py",),
     "parser.py": ("test_streaming.py",),
+    # The log of frames is the first of those who want to see them.
+    "frameobserver.py": ("test_framelog.py",),
+    "observer.py": ("test_framelog.py",),
+    "tracing.py": ("test_framelog.py",),
     "extensions/base.py": ("test_extensions.py", "test_prepared.py"),
     "extensions/permessage_deflate.py": ("test_prepared.py",),
 }
