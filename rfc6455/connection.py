@@ -1,35 +1,32 @@
 """The protocol, after the opening handshake: the one object that a transport drives.
 
-What lives here: what is answered to what, the closing handshake, and the timers. This file does no
-I/O, reads no clock and starts no task: bytes and times come in as arguments, bytes and deadlines go
-out as results. Client and server differ in masking and in who ends TCP; there is no subclass for
-either.
+What lives here: what is answered to what, the closing handshake, and the timers; sending is the
+base class's. This file does no I/O, reads no clock and starts no task: bytes and times come in as
+arguments, bytes and deadlines go out as results. Client and server differ in masking and in who
+ends TCP; there is no subclass for either.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from .close import Close, CloseCode
-from .codec import Decoder, encode, encode_message
-from .errors import ProtocolError, UsageError, connection_closed
+from .codec import Decoder
+from .errors import ProtocolError, UsageError
 from .events import Closed, Event, Fault, Fragment, Ping, Pong
 from .extensions.base import Extension
 from .frames import Opcode
 from .limits import Limits
-from .masking import new_masking_key
-from .prepared import PreparedMessage
+from .sender import Sender
 from .state import (
     CLOSE_EXCHANGED,
     CLOSE_RECEIVED,
     CLOSE_SENT,
     CLOSED,
     OPEN,
-    State,
     Trigger,
     transition,
 )
@@ -67,7 +64,7 @@ CLOSE: Final = TransportAction.CLOSE
 ABORT: Final = TransportAction.ABORT
 
 
-class Connection:
+class Connection(Sender):
     """One WebSocket connection, in memory.
 
     A transport gives it what it reads (`receive_data`, `receive_eof`), writes what it has to say
@@ -86,27 +83,18 @@ class Connection:
     """
 
     __slots__ = (
-        "_close_received",
-        "_close_sent",
         "_control_allowance",
         "_control_counted",
         "_deadline",
         "_decoder",
         "_discarded",
-        "_encoders",
-        "_extensions",
         "_fault",
         "_last_received",
         "_limits",
-        "_masks",
-        "_outbox",
-        "_pending_pong",
         "_ping_sent",
         "_reading_paused",
         "_role",
-        "_sending",
         "only_messages",
-        "state",
     )
 
     def __init__(
@@ -117,24 +105,16 @@ class Connection:
         extensions: Sequence[Extension] = (),
         now: float = 0.0,
     ) -> None:
+        super().__init__(masks=role is CLIENT, extensions=extensions)
         self._role = role
         self._limits = limits
-        self._extensions = tuple(extensions)
-        self._masks = role is CLIENT
         self._decoder = Decoder(
             masked=role is SERVER,
             max_message_size=limits.max_message_size,
             max_fragments=limits.max_fragments,
             extensions=self._extensions,
         )
-        self.state: State = OPEN
         self.only_messages = True
-        self._outbox: list[bytes] = []
-        self._pending_pong: bytes | None = None
-        self._sending: Opcode | None = None
-        self._encoders: Sequence[Extension] = ()
-        self._close_received: Close | None = None
-        self._close_sent: Close | None = None
         self._fault: ProtocolError | None = None
         self._discarded = 0
         self._last_received = now
@@ -156,17 +136,7 @@ class Connection:
         """The limits it keeps."""
         return self._limits
 
-    @property
-    def extensions(self) -> tuple[Extension, ...]:
-        """The extensions in use."""
-        return self._extensions
-
     # For shortcuts of transports, which take nothing that the general way would not take alike
-
-    @property
-    def outbox(self) -> list[bytes]:
-        """The list of frames that `data_to_send` empties: it stays the same."""
-        return self._outbox
 
     @property
     def at_boundary(self) -> bool:
@@ -191,67 +161,10 @@ class Connection:
         """
         return self._decoder.unwrap
 
-    def wrap(self, payload: bytes) -> bytes | None:
-        """Gives what the only extension makes of a whole message, which is sent with its bit.
-
-        None where it leaves the message as it is.
-        """
-        extension = self._extensions[0]
-        if not extension.applies_to(len(payload)):
-            return None
-        return extension.encode(payload, final=True)
-
-    def wrap_prepared(self, message: PreparedMessage, compress: bool | None = None) -> bytes | None:
-        """Gives the frame of a prepared message where there is one extension, and no masking.
-
-        None where the message is to be sent like any other.
-        """
-        extension = self._extensions[0]
-        if not (extension.applies_to(message.size) if compress is None else compress):
-            return message.frame
-        share = extension.share()
-        if share is None:
-            return None
-        frame = message.frame_with(extension, share)
-        extension.skip_shared()
-        return frame
-
-    @property
-    def plain_below(self) -> int:
-        """The size from which on a message may concern an extension, in bytes."""
-        if not self._extensions:
-            return sys.maxsize
-        return min([sys.maxsize, *(extension.threshold for extension in self._extensions)])
-
-    @property
-    def frames_to_send(self) -> int:
-        """How many frames `data_to_send` would return."""
-        return len(self._outbox) + (self._pending_pong is not None)
-
-    @property
-    def may_send(self) -> bool:
-        """Whether a message may be sent still."""
-        return self.state is OPEN or self.state is CLOSE_RECEIVED
-
-    @property
-    def is_mid_message(self) -> bool:
-        """Whether fragments of a message were sent, and not its last."""
-        return self._sending is not None
-
     @property
     def incomplete_size(self) -> int:
         """How much of an unfinished message is kept, in bytes."""
         return self._decoder.incomplete_size
-
-    @property
-    def close_received(self) -> Close | None:
-        """The Close frame that the peer sent, if it did."""
-        return self._close_received
-
-    @property
-    def close_sent(self) -> Close | None:
-        """The Close frame that we sent, if we did."""
-        return self._close_sent
 
     @property
     def fault(self) -> ProtocolError | None:
@@ -396,140 +309,6 @@ class Connection:
 
     # What we say
 
-    def data_to_send(self) -> bytes:
-        """Returns what is to be written, and forgets it."""
-        if self._pending_pong is not None:
-            self._send_pending_pong()
-        outbox = self._outbox
-        if not outbox:
-            return b""
-        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-        outbox.clear()
-        return data
-
-    def send(
-        self,
-        message: str | bytes | bytearray | memoryview | PreparedMessage,
-        *,
-        compress: bool | None = None,
-    ) -> None:
-        """Sends a message: text for `str`, binary for the others, which are copied.
-
-        Args:
-            message: the message; or one that was prepared for many.
-            compress: as in `send_text`.
-
-        Raises:
-            UsageError: as in `send_text`.
-            ConnectionClosed: our Close was sent, or TCP has ended.
-            TypeError: it is neither text nor bytes.
-        """
-        kind = type(message)
-        if (
-            (kind is str or kind is bytes)
-            and self.state is OPEN
-            and self._sending is None
-            and not self._extensions
-        ):
-            # What nearly all traffic is; the general way below would do the same.
-            key = new_masking_key() if self._masks else None
-            try:
-                self._outbox.append(encode_message(message, key))  # type: ignore[arg-type]
-            except UnicodeEncodeError as error:
-                raise _not_unicode(error) from error
-        elif kind is PreparedMessage:
-            self._send_prepared(message, compress)  # type: ignore[arg-type]
-        elif isinstance(message, str | bytes | bytearray | memoryview):
-            self.send_fragment(message, final=True, compress=compress)
-        else:
-            raise TypeError(f"a message is str or bytes, not {kind.__name__}")
-
-    def send_fragment(
-        self,
-        fragment: str | bytes | bytearray | memoryview,
-        *,
-        final: bool,
-        compress: bool | None = None,
-    ) -> None:
-        """Sends the next fragment of a message: of text for `str`, of a binary one for the others.
-
-        Args:
-            fragment: any part of the message, empty or not.
-            final: whether the message ends with it.
-            compress: as in `send_text`.
-
-        Raises:
-            UsageError: it is text in a binary message, or bytes in a text; or as in `send_text`.
-            ConnectionClosed: our Close was sent, or TCP has ended.
-            TypeError: it is neither text nor bytes.
-        """
-        if isinstance(fragment, str):
-            self.send_text(fragment, final=final, compress=compress)
-        elif isinstance(fragment, bytes | bytearray | memoryview):
-            self.send_binary(fragment, final=final, compress=compress)
-        else:
-            raise TypeError(f"a fragment is str or bytes, not {type(fragment).__name__}")
-
-    def send_text(self, text: str, *, final: bool = True, compress: bool | None = None) -> None:
-        """Sends a text message, or the next fragment of one.
-
-        Args:
-            text: the message.
-            final: False when more of the same message follows (§5.4).
-            compress: whether the message is compressed, where the peer agreed to that; None lets
-                the extension decide by its size. Secrets beside text of an attacker's choice are
-                better sent with False (RFC 7692 §8). It counts in the first fragment.
-
-        Raises:
-            UsageError: the text holds surrogates, which UTF-8 cannot; or a binary message is
-                unfinished.
-            ConnectionClosed: our Close was sent, or TCP has ended.
-        """
-        try:
-            payload = text.encode()
-        except UnicodeEncodeError as error:
-            raise _not_unicode(error) from error
-        self._send_message(Opcode.TEXT, payload, final, compress)
-
-    def send_binary(
-        self,
-        data: bytes | bytearray | memoryview,
-        *,
-        final: bool = True,
-        compress: bool | None = None,
-    ) -> None:
-        """Sends a binary message, or the next fragment of one.
-
-        Args:
-            data: the message; it is copied.
-            final: False when more of the same message follows (§5.4).
-            compress: as in `send_text`.
-
-        Raises:
-            UsageError: a text message is unfinished.
-            ConnectionClosed: our Close was sent, or TCP has ended.
-        """
-        payload = data if type(data) is bytes else bytes(memoryview(data))
-        self._send_message(Opcode.BINARY, payload, final, compress)
-
-    def send_ping(self, payload: bytes = b"") -> None:
-        """Sends a Ping (§5.5.2).
-
-        Raises:
-            UsageError: the payload is longer than 125 bytes.
-            ConnectionClosed: our Close was sent, or TCP has ended.
-        """
-        self._send_control(Opcode.PING, payload)
-
-    def send_pong(self, payload: bytes = b"") -> None:
-        """Sends a Pong that nobody asked for, as a one-way sign of life (§5.5.3).
-
-        Raises:
-            UsageError: the payload is longer than 125 bytes.
-            ConnectionClosed: our Close was sent, or TCP has ended.
-        """
-        self._send_control(Opcode.PONG, payload)
-
     def close(
         self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "", now: float = 0.0
     ) -> None:
@@ -632,51 +411,6 @@ class Connection:
             elif isinstance(event, Fault):
                 self._fail(event.error, now)
 
-    def _send_message(
-        self, opcode: Opcode, payload: bytes, final: bool, compress: bool | None
-    ) -> None:
-        if not self.may_send:
-            raise connection_closed(self._close_received, self._close_sent)
-        rsv = 0
-        if self._sending is None:
-            if self._extensions:
-                size = len(payload)
-                self._encoders = [
-                    extension
-                    for extension in self._extensions
-                    if (extension.applies_to(size) if compress is None else compress)
-                ]
-                for extension in self._encoders:
-                    rsv |= extension.rsv
-            self._sending = None if final else opcode
-        elif self._sending is not opcode:
-            raise UsageError(f"an unfinished {self._sending.name.lower()} message has to end first")
-        else:
-            self._sending = None if final else opcode
-            opcode = Opcode.CONTINUATION
-        for extension in self._encoders:
-            payload = extension.encode(payload, final=final)
-        self._send_frame(opcode, payload, final, rsv)
-
-    def _send_prepared(self, message: PreparedMessage, compress: bool | None) -> None:
-        if not self.may_send:
-            raise connection_closed(self._close_received, self._close_sent)
-        frame = None
-        if not self._masks and self._sending is None and len(self._extensions) < 2:
-            frame = self.wrap_prepared(message, compress) if self._extensions else message.frame
-        if frame is None:
-            self.send(message.message, compress=compress)
-        else:
-            self._outbox.append(frame)
-
-    def _send_control(self, opcode: Opcode, payload: bytes) -> None:
-        if not self.may_send:
-            raise connection_closed(self._close_received, self._close_sent)
-        payload = bytes(memoryview(payload))
-        if len(payload) > 125:
-            raise UsageError("a control frame carries at most 125 bytes")
-        self._send_frame(opcode, payload)
-
     def _send_close(self, close: Close, now: float) -> None:
         if self._pending_pong is not None:
             self._send_pending_pong()
@@ -684,10 +418,6 @@ class Connection:
         self._close_sent = close
         self.state = transition(self.state, Trigger.SEND_CLOSE)
         self._set_deadline(self._limits.close_timeout, now)
-
-    def _send_frame(self, opcode: Opcode, payload: bytes, final: bool = True, rsv: int = 0) -> None:
-        key = new_masking_key() if self._masks else None
-        self._outbox.append(encode(opcode, payload, fin=final, rsv=rsv, masking_key=key))
 
     def _allows_control(self, now: float) -> bool:
         rate, burst = self._limits.control_rate, self._limits.control_burst
@@ -708,11 +438,6 @@ class Connection:
             self._pending_pong = payload
         else:
             self._send_frame(Opcode.PONG, payload)
-
-    def _send_pending_pong(self) -> None:
-        payload, self._pending_pong = self._pending_pong, None
-        assert payload is not None
-        self._send_frame(Opcode.PONG, payload)
 
     def _fail(self, error: ProtocolError, now: float) -> None:
         self._fault = error
@@ -742,7 +467,3 @@ class Connection:
         limit = self._limits.max_discarded_size
         self.only_messages = limit is None or self._discarded <= limit
         return [] if self.only_messages else self.receive_eof()
-
-
-def _not_unicode(error: UnicodeEncodeError) -> UsageError:
-    return UsageError(f"text is not valid Unicode: {error.reason}")

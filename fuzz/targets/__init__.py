@@ -61,9 +61,16 @@ TARGETS: Final = {
         Target("frames_server", 400, FRAMES),
         Target("frames_client", 400, FRAMES),
         Target("twins", 400, FRAMES, pure=False),
-        Target("channel", 400, (*FRAMES, "rfc6455.connection", "rfc6455.asyncio"), pure=False),
+        Target(
+            "channel",
+            400,
+            (*FRAMES, "rfc6455.connection", "rfc6455.sender", "rfc6455.asyncio"),
+            pure=False,
+        ),
         Target("inflate", 400, (*FRAMES, "rfc6455.extensions")),
-        Target("connection", 400, (*FRAMES, "rfc6455.connection", "rfc6455.state")),
+        Target(
+            "connection", 400, (*FRAMES, "rfc6455.connection", "rfc6455.sender", "rfc6455.state")
+        ),
         Target("close", 140, ("rfc6455.close",)),
         Target("utf8", 64, ("rfc6455.utf8",)),
         Target("headers", 400, ("rfc6455.headers",)),
