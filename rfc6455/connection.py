@@ -212,6 +212,7 @@ class Connection(Sender):
         self.only_messages = self._decoder.only_messages
         if self.state is CLOSE_SENT and self._floods(len(data), events):
             self.only_messages = False
+            self._decoder.frames = self.count_frames(events)
             return self.receive_eof()
         if not self.only_messages:
             self._react(events, now)
@@ -245,6 +246,15 @@ class Connection(Sender):
         """Takes the start of an unfinished message from the shortcut that had received it."""
         if self.state is OPEN or self.state is CLOSE_SENT:
             self._decoder.receive_data(data)
+
+    def count_frames(self, events: Sequence[Event]) -> int:
+        """Returns how many frames the last `receive_data` has begun, which returned ``events``.
+
+        A frame begins where the last byte of its header comes. Those that are refused, or thrown
+        away unseen, do not count.
+        """
+        frames = self._decoder.frames
+        return len(events) if frames < 0 else frames
 
     def stream(self) -> Fragment | None:
         """Asks for the next message in pieces: `receive_data` returns a `Fragment` for each.
@@ -463,6 +473,7 @@ class Connection(Sender):
         return limit is not None and self._discarded > limit
 
     def _discard(self, size: int) -> list[Event]:
+        self._decoder.frames = 0
         self._discarded += size
         limit = self._limits.max_discarded_size
         self.only_messages = limit is None or self._discarded <= limit

@@ -42,10 +42,10 @@ class FrameLog(FrameObserver):
         super().opened(connection, core)
         self._then.opened(connection, core)
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
         """Logs what came."""
-        super().received(connection, data, events)
-        self._then.received(connection, data, events)
+        super().received(connection, data, events, frames)
+        self._then.received(connection, data, events, frames)
 
     def sent(self, connection: Any, data: bytes, frames: int) -> None:
         """Logs what left."""

@@ -42,7 +42,7 @@ class FrameObserver(Observer):
         )
         self._tracers[connection] = received, sent
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
         """Tells of the frames that came."""
         for frame in self._tracers[connection][0].receive_data(data):
             self.frame(connection, frame, sent=False)

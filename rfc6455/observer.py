@@ -26,8 +26,8 @@ class Observer:
     def opened(self, connection: Any, core: Any) -> None:
         """The opening handshake is over; ``core`` is the `Connection` within."""
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
-        """A read has brought these bytes, which complete these events."""
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
+        """A read has brought these bytes, which complete these events and begin so many frames."""
 
     def sent(self, connection: Any, data: bytes, frames: int) -> None:
         """A write takes these bytes, of so many frames."""

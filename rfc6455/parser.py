@@ -120,6 +120,7 @@ class Decoder:
         incomplete_size: how much of an unfinished message is kept, in bytes.
         at_boundary: whether the next byte starts a frame that starts a message, which is not
             streamed.
+        frames: how many the last `receive_data` has begun; -1 for one to each event.
         whole_limit: the size of messages that are taken whole, in bytes.
         mark: the reserved bit of the only extension, whose messages are taken whole too; or 0.
         unwrap: gives the message of a whole payload with that bit: see `MessageAssembler`.
@@ -135,6 +136,7 @@ class Decoder:
         "_partial",
         "_takes_none",
         "at_boundary",
+        "frames",
         "incomplete_size",
         "mark",
         "only_messages",
@@ -168,6 +170,7 @@ class Decoder:
         self._missing = 0
         self.at_boundary = True
         self._ended = False
+        self.frames = 0
         self.only_messages = True
         self.incomplete_size = 0
 
@@ -191,6 +194,8 @@ class Decoder:
     ) -> list[Event]:
         """The same behind ``position``: up to there a shortcut has taken whole messages."""
         self.only_messages = True
+        # Whole messages are counted by who wants to know: here it would make every read slower.
+        self.frames = -1
         if type(data) is not bytes:
             data = bytes(data)
         if self.at_boundary:
@@ -201,6 +206,7 @@ class Decoder:
             return events
         elif self._partial:
             data = self._partial + data
+        self.frames = len(events)
         try:
             self._parse(data, position, events)
         except ProtocolError as error:
@@ -242,7 +248,9 @@ class Decoder:
             header = self._header
             if header is None:
                 if self._messages.takes_whole_messages:
+                    before = len(events)
                     position = self.take_run(data, position, events)
+                    self.frames += len(events) - before
                 if self._messages.refused is not None:
                     raise self._messages.refused
                 if position == len(data):
@@ -255,6 +263,7 @@ class Decoder:
                     self._partial = data[position:]
                     return
                 self._messages.start_frame(header)
+                self.frames += 1
                 position += header.size
                 self._header = header
                 self._missing = header.length

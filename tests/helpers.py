@@ -304,8 +304,8 @@ class RecordingObserver(Observer):
     def opened(self, connection: Any, core: Any) -> None:
         self.seen.append(("opened", core.role))
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
-        self.seen.append(("received", len(data), list(events)))
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
+        self.seen.append(("received", len(data), list(events), frames))
 
     def sent(self, connection: Any, data: bytes, frames: int) -> None:
         self.seen.append(("sent", len(data), frames))

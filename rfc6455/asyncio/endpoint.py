@@ -318,7 +318,7 @@ class Endpoint(Outgoing):
         else:
             events = core.receive_rest(data, position, events, now)
         if self._observer is not None:
-            self._observer.received(self, data, events)
+            self._observer.received(self, data, events, core.count_frames(events))
         # What earlier reads have brought counts, too.
         counted = self._expands or self._charged
         if core.incomplete_size != self._charged:

@@ -114,7 +114,7 @@ class Frames(Observer):
             "<": FrameTracer(masked=False, extensions=(inflaters(deflate), ())),
         }
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
         """Shows what came."""
         is_message = any(isinstance(event, str | bytes) for event in events)
         if is_message and self._timing.first_message is None:

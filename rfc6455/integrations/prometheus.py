@@ -48,6 +48,7 @@ class PrometheusObserver(Observer):
         self._received_bytes = counter("received_bytes", "Bytes received.")
         self._sent_bytes = counter("sent_bytes", "Bytes sent.")
         self._received = counter("received", "What was received.", "kind")
+        self._received_frames = counter("received_frames", "Frames received.")
         self._sent_frames = counter("sent_frames", "Frames sent.")
         self._faults = counter("faults", "Faults and breaches of limits by peers.", "code")
         self._answered = counter(
@@ -80,9 +81,10 @@ class PrometheusObserver(Observer):
         with self._lock:
             self._open.add(connection)
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
         """Counts what came."""
         self._received_bytes.inc(len(data))
+        self._received_frames.inc(frames)
         for event in events:
             counter = self._kinds.get(type(event))
             if counter is not None:

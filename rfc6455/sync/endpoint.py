@@ -192,7 +192,7 @@ class Endpoint(Outgoing):
         core = self._core
         events = core.receive_data(data, time.monotonic())
         if self._observer is not None:
-            self._observer.received(self, data, events)
+            self._observer.received(self, data, events, core.count_frames(events))
         if core.incomplete_size != self._charged:
             self._charged = core.incomplete_size
             self._budget.charge(self, self._charged)

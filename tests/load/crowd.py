@@ -47,7 +47,7 @@ class PingCounter(Observer):
     def __init__(self) -> None:
         self.pings = 0
 
-    def received(self, connection: Any, data: bytes, events: Sequence[Event]) -> None:
+    def received(self, connection: Any, data: bytes, events: Sequence[Event], frames: int) -> None:
         """Counts them in a read."""
         self.pings += sum(isinstance(event, Ping) for event in events)
 

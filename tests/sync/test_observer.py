@@ -51,17 +51,31 @@ def test_what_an_observer_sees(monkeypatch: pytest.MonkeyPatch) -> None:
         websocket.abort()
     assert observer.seen == [
         ("opened", Role.SERVER),
-        ("received", 18, ["hello", Ping(b"p")]),
+        ("received", 18, ["hello", Ping(b"p")], 2),
         ("sent", 3, 1),
         ("sent", 4, 1),
         ("sent", 3, 1),
-        ("received", 7, [Pong(b"q")]),
+        ("received", 7, [Pong(b"q")], 1),
         ("latency", 0.0),
-        ("received", 6, observer.seen[7][2]),
+        ("received", 6, observer.seen[7][2], 0),
         ("fault", 1002),
         ("sent", observer.seen[9][1], 1),
         ("closed", 1006),
     ]
+
+
+def test_frames_are_counted_read_by_read() -> None:
+    observer = RecordingObserver()
+    extensions = (PermessageDeflate().confirm([]),)
+    with pair(observer=observer, extensions=extensions) as (websocket, peer):
+        peer.send(text("a") + peer_frame(Role.SERVER, Opcode.TEXT, b"b", fin=False))
+        assert websocket.recv() == "a"
+        peer.send(ping() + peer_frame(Role.SERVER, Opcode.CONTINUATION, b"c"))
+        assert websocket.recv() == "bc"
+        # So long a read is taken in pieces.
+        peer.send(peer_frame(Role.SERVER, Opcode.TEXT, b"\x00", rsv=0x40) * 900)
+        assert [websocket.recv() for _ in range(900)] == [""] * 900
+        assert sum(seen[3] for seen in observer.seen if seen[0] == "received") == 904
 
 
 def test_dropped_messages_are_seen() -> None:
@@ -165,6 +179,7 @@ def test_metrics() -> None:
         ("rfc6455_received_total", "kind", "text"): 2,
         ("rfc6455_received_total", "kind", "ping"): 1,
         ("rfc6455_received_total", "kind", "pong"): 1,
+        ("rfc6455_received_frames_total",): 6,
         ("rfc6455_closed_total", "code", "1000"): 2,
         ("rfc6455_ping_seconds_count",): 1,
         ("rfc6455_waiting_messages",): 0,

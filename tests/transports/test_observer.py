@@ -47,7 +47,8 @@ def observed(
     loop = asyncio.get_running_loop()
     transport = MemoryTransport()
     budget = options.pop("budget", MemoryBudget())
-    core = Connection(role, limits=Limits(**options), now=loop.time())
+    extensions = options.pop("extensions", ())
+    core = Connection(role, limits=Limits(**options), extensions=extensions, now=loop.time())
     websocket = WebSocket(core, transport, loop, observer=observer, budget=budget)
     transport.set_protocol(websocket)
     websocket.opened()
@@ -70,16 +71,34 @@ async def test_what_an_observer_sees() -> None:
     await settle()
     assert recorder.seen == [
         ("opened", Role.SERVER),
-        ("received", 18, ["hello", Ping(b"p")]),
+        ("received", 18, ["hello", Ping(b"p")], 2),
         ("sent", 3, 1),
         ("sent", 4, 1),
         ("sent", 3, 1),
-        ("received", 7, [Pong(b"q")]),
+        ("received", 7, [Pong(b"q")], 1),
         ("latency", pytest.approx(2)),
-        ("received", 6, recorder.seen[7][2]),
+        ("received", 6, recorder.seen[7][2], 0),
         ("fault", 1002),
         ("closed", 1006),
     ]
+
+
+@virtual_time
+async def test_frames_are_counted_read_by_read() -> None:
+    recorder = RecordingObserver()
+    websocket, transport = observed(recorder, extensions=[PermessageDeflate().confirm([])])
+    begun = text("a") + peer_frame(Role.SERVER, Opcode.TEXT, b"b", fin=False)
+    ended = ping() + peer_frame(Role.SERVER, Opcode.CONTINUATION, b"c")
+    for data in begun, ended[:-1], ended[-1:]:
+        transport.feed(data)
+    assert [await websocket.recv() for _ in range(2)] == ["a", "bc"]
+    # So long a read is taken in pieces.
+    transport.feed(peer_frame(Role.SERVER, Opcode.TEXT, b"\x00", rsv=0x40) * 900)
+    assert [await websocket.recv() for _ in range(900)] == [""] * 900
+    counts = [seen[3] for seen in recorder.seen if seen[0] == "received"]
+    assert counts[:3] == [2, 2, 0]
+    assert sum(counts[3:]) == 900
+    websocket.abort()
 
 
 @virtual_time
@@ -99,7 +118,7 @@ async def test_dropped_messages_are_seen() -> None:
 def test_an_observer_that_overrides_nothing_sees_in_silence() -> None:
     observer = Observer()
     observer.opened(None, None)
-    observer.received(None, b"", [])
+    observer.received(None, b"", [], 0)
     observer.sent(None, b"", 0)
     observer.latency(None, 1.0)
     observer.dropped(None, 1)
@@ -209,6 +228,7 @@ async def test_metrics() -> None:
         ("rfc6455_received_total", "kind", "binary"): 1,
         ("rfc6455_received_total", "kind", "ping"): 1,
         ("rfc6455_received_total", "kind", "pong"): 1,
+        ("rfc6455_received_frames_total",): 5,
         ("rfc6455_sent_frames_total",): 5,
         ("rfc6455_faults_total", "code", "1002"): 1,
         ("rfc6455_closed_total", "code", "1006"): 1,

@@ -16,11 +16,20 @@ from rfc6455.errors import (
     UsageError,
 )
 from rfc6455.events import Closed, Event, Fault, Ping, Pong
-from rfc6455.extensions import Extension
+from rfc6455.extensions import Extension, PermessageDeflate
 from rfc6455.frames import Frame, Opcode
 from rfc6455.limits import Limits
 from rfc6455.state import State
-from tests.helpers import CLIENT, SERVER, Failure, both_roles, comparable, frames_in, peer_frame
+from tests.helpers import (
+    CLIENT,
+    SERVER,
+    Failure,
+    both_roles,
+    chunkings,
+    comparable,
+    frames_in,
+    peer_frame,
+)
 
 TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
 CLOSE, PING, PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
@@ -595,6 +604,64 @@ def test_what_extensions_make_of_a_flood_counts(role: Role) -> None:
     assert connection.receive_data(data) == [b"x" * 501]
     assert connection.receive_data(data) == [Closed(1006, "", clean=False)]
     assert not connection.only_messages
+
+
+# How many frames have come
+
+
+def counts(connection: Connection, *reads: bytes) -> list[int]:
+    """How many frames each read has begun."""
+    return [connection.count_frames(connection.receive_data(data)) for data in reads]
+
+
+@both_roles
+def test_frames_are_counted_however_reads_cut_them(role: Role) -> None:
+    accepted = [
+        peer_frame(role, TEXT, b"a"),
+        peer_frame(role, BINARY, b""),
+        peer_frame(role, TEXT, b"", rsv=0x40, fin=False),
+        peer_frame(role, PING, b"p"),
+        peer_frame(role, CONTINUATION, b"\x00"),
+        peer_frame(role, TEXT, b"\x00", rsv=0x40),
+        peer_frame(role, BINARY, bytes(200)),
+    ]
+    for refused in (b"\xff\x00", peer_frame(role, CONTINUATION, b"")):
+        for chunks in chunkings(b"".join(accepted) + refused + accepted[0]):
+            connection = Connection(role, extensions=[PermessageDeflate().confirm([])])
+            assert sum(counts(connection, *chunks)) == len(accepted)
+
+
+@both_roles
+def test_a_frame_is_counted_when_its_header_is_here(role: Role) -> None:
+    data = peer_frame(role, BINARY, bytes(200))
+    size = len(data) - 200
+    connection = Connection(role)
+    reads = data[: size - 1], data[size - 1 : size], data[size:], b"", data * 3
+    assert counts(connection, *reads) == [0, 1, 0, 0, 3]
+    assert counts(connection, data + close_frame(role) + data, data) == [2, 0]
+
+
+@both_roles
+def test_frames_behind_a_shortcut_are_counted_with_those_it_has_taken(role: Role) -> None:
+    connection = Connection(role)
+    run = peer_frame(role, TEXT, b"a") * 3
+    for data, frames in ((run, 3), (run + peer_frame(role, PING), 4), (run + run[:1], 3)):
+        events: list[Event] = []
+        position = connection.take_run(data, 0, events)
+        assert position == len(run)
+        events = connection.receive_rest(data, position, events, 0.0)
+        assert connection.count_frames(events) == frames
+
+
+@both_roles
+def test_frames_are_counted_that_a_flood_has_had(role: Role) -> None:
+    run = peer_frame(role, PING) * 5
+    flooded = Connection(role, limits=Limits(control_rate=1, control_burst=2))
+    assert counts(flooded, run, run) == [5, 0]
+    for data in (run, peer_frame(role, TEXT, b"a") * 5):
+        closing = Connection(role, limits=Limits(max_closing_size=0))
+        closing.close(1000)
+        assert counts(closing, data, data) == [5, 0]
 
 
 # Time

@@ -47,7 +47,7 @@ def test_lines(role: Role, caplog: pytest.LogCaptureFixture) -> None:
         peer_frame(role, Opcode.PING, b"p"),
         b"\xff",
     ):
-        log.received(somebody, data, [])
+        log.received(somebody, data, [], 1)
     core.send("hello")
     core.close(1000)
     log.sent(somebody, core.data_to_send(), 1)
@@ -114,9 +114,9 @@ def test_frames_for_a_program(role: Role) -> None:
     seer, somebody, core = Seer(keep=3), Somebody(), Connection(role)
     seer.opened(somebody, core)
     data = peer_frame(role, Opcode.TEXT, b"hello")
-    seer.received(somebody, data[:4], [])
+    seer.received(somebody, data[:4], [], 0)
     assert seen == []
-    seer.received(somebody, data[4:] + b"\xff", [])
+    seer.received(somebody, data[4:] + b"\xff", [], 1)
     core.send("me")
     seer.sent(somebody, core.data_to_send(), 1)
     assert seen == [
