@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -392,6 +393,24 @@ def test_rooms(program: str, tmp_path: Path) -> None:
             assert "error" in await receive(ann)
 
     with running(program, tmp_path) as port:
+        talk(port)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="needs SO_REUSEPORT")
+def test_workers_say_what_one_of_them_hears(tmp_path: Path) -> None:
+    @async_test
+    async def talk(port: int) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            people: dict[str | bytes, WebSocket] = {}
+            # The kernel chooses a process by the client's port.
+            while len(people) < 2:
+                someone = await stack.enter_async_context(rfc6455.connect(f"ws://localhost:{port}"))
+                people[await someone.recv()] = someone
+            for speaker in people.values():
+                await speaker.send("Hello")
+                assert [await someone.recv() for someone in people.values()] == ["Hello"] * 2
+
+    with running("workers.py", tmp_path) as port:
         talk(port)
 
 
