@@ -443,6 +443,7 @@ def test_the_page_includes_every_recipe() -> None:
             "threads_ticker",
             "ticker",
             "token_auth",
+            "workers",
         )
     )
     linked = set(re.findall(r"examples/(threads_\w+\.py)", page))
