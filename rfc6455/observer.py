@@ -20,7 +20,8 @@ class Observer:
     """Sees what happens on connections: derive from it, and override what you want to see.
 
     ``connection`` is a `WebSocket` or one of its kin. The methods run within whatever happens, so
-    they must be quick and must not raise.
+    they must be quick and must not raise. On a connection of threads, which has a lock, they may
+    look at its properties, but its methods raise `UsageError`.
     """
 
     def opened(self, connection: Any, core: Any) -> None:

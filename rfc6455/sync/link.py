@@ -34,6 +34,7 @@ from ..events import Event
 from ..observer import Observer
 from ..state import State
 from .attendant import NEVER, Visit, attendant
+from .observedlock import ObservedLock
 from .stream import Stream
 
 __all__ = ["ABSENCE", "COLLECT_FOR", "Link"]
@@ -53,7 +54,7 @@ class Link:
         self._observer = observer
         self._fileno = stream.sock.fileno()
         self._high_water = core.limits.write_high_water
-        self._lock = threading.Lock()
+        self._lock: Any = threading.Lock() if observer is None else ObservedLock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
         self._reading_paused = False

@@ -23,6 +23,7 @@ from rfc6455 import (
     Pong,
     Role,
     State,
+    UsageError,
 )
 from rfc6455.frames import Opcode
 from rfc6455.integrations.prometheus import PrometheusObserver
@@ -109,6 +110,21 @@ def test_an_observer_may_look_at_the_connection() -> None:
             Task(websocket.recv).result()
     assert [look[1:3] for look in seen] == [(4000, "bye")] * 2
     assert seen[-1][0] is State.CLOSED
+
+
+def test_an_observer_that_calls_a_method_of_the_connection_is_told() -> None:
+    """It would wait for itself, for ever."""
+
+    class Meddling(Observer):
+        def sent(self, connection: Any, data: bytes, frames: int) -> None:
+            connection.push("more")
+
+    with pair(observer=Meddling()) as (websocket, peer):
+        with pytest.raises(UsageError, match="an observer must not call a method"):
+            Task(lambda: websocket.send("a")).result()
+        # Nobody holds the lock, so what the peer sends is received still.
+        peer.send(text("b"))
+        assert Task(websocket.recv).result() == "b"
 
 
 def test_what_came_with_the_handshake_is_seen_after_the_opening() -> None:
