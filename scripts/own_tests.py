@@ -14,7 +14,7 @@ ALSO: Final = {
     # Messages in pieces are as much of these three; so is what is sent to many of the others.
     "connection.py": ("test_streaming.py", "test_prepared.py", "test_budget.py"),
     "messages.py": ("test_streaming.py",),
-    "sender.py": ("test_connection.py", "test_streaming.py", "test_prepared.py"),
+    "sender.py": ("test_connection.py", "test_streaming.py", "test_prepared.py", "test_budget.py"),
     "parser.py": ("test_streaming.py",),
     # The log of frames is the first of those who want to see them.
     "frameobserver.py": ("test_framelog.py",),
