@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Python packages: from Debian Chromium with its driver, Node,
-# libwebsockets' test server, proxies, systemd's tools and Prometheus; from npm `ws` and AsyncAPI's schemas. Where that is
-# not possible, says so and lets the tests decide: they skip, or fail when CI=true (tests/conftest.py).
+# libwebsockets' test server, proxies, systemd's tools and Prometheus; from npm `ws`, AsyncAPI's
+# schemas, axe-core and TypeScript. Where that is not possible, says so and lets the tests decide: they
+# skip, or fail when CI=true (tests/conftest.py).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -35,8 +36,9 @@ if [ ${#missing[@]} -gt 0 ] && ! install_missing; then
     echo "Could not install ${missing[*]}: the tests that need them cannot run." >&2
 fi
 if command -v npm >/dev/null &&
-    { [ ! -d .node/node_modules/ws ] || [ ! -d .node/node_modules/@asyncapi/specs ]; }; then
-    npm install --silent --no-fund --no-audit --prefix .node ws@8 @asyncapi/specs@6 >/dev/null ||
+    ! ls -d .node/node_modules/{ws,@asyncapi/specs,axe-core,typescript} >/dev/null 2>&1; then
+    npm install --silent --no-fund --no-audit --prefix .node \
+        ws@8 @asyncapi/specs@6 axe-core@4 typescript@7 >/dev/null ||
         echo "Could not install packages from npm: the tests that need them cannot run." >&2
 fi
 exit 0

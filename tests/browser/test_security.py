@@ -116,10 +116,11 @@ def test_only_web_addresses_become_links(ada: ChatPage) -> None:
 # A socket that never leaves the page, for what our own server would not send.
 HOSTILE_SERVER = """
 const hostile = %s;
+let over = false;
 window.WebSocket = class extends EventTarget {
   constructor() {
     super();
-    setTimeout(() => this.onopen({}));
+    setTimeout(() => (over ? this.onclose({ code: 1006, reason: "" }) : this.onopen({})));
   }
   reply(event) {
     setTimeout(() => this.onmessage({ data: JSON.stringify(event) }));
@@ -164,6 +165,7 @@ window.WebSocket = class extends EventTarget {
       this.reply({ type: "frames", frames });
     } else if (type === "send") {
       this.reply({ type: "error", id, code: hostile[0], message: hostile[1] });
+      over = true;
       setTimeout(() => this.onclose({ code: 1008, reason: hostile[2] }), 50);
     }
   }

@@ -20,7 +20,7 @@ deliver = Channel.publish
 
 def drop(channel: Channel, entry: Entry, event: str, to: Any = None) -> None:
     """Now and then somebody is not told."""
-    if channel.log.startswith(ROOMS) and entry.position.offset % 20 == 0:
+    if channel.log.startswith(ROOMS) and entry.position.offset % 5 == 0:
         to = set(list(channel)[1:])
     deliver(channel, entry, event, to)
 
@@ -28,13 +28,13 @@ def drop(channel: Channel, entry: Entry, event: str, to: Any = None) -> None:
 def duplicate(channel: Channel, entry: Entry, event: str, to: Any = None) -> None:
     """Now and then everybody is told twice."""
     deliver(channel, entry, event, to)
-    if entry.position.offset % 20 == 0:
+    if entry.position.offset % 5 == 0:
         channel.deliver(event)
 
 
 def swap(channel: Channel, entry: Entry, event: str, to: Any = None) -> None:
     """Now and then an event overtakes the one before it."""
-    if entry.position.offset % 20 == 0:
+    if entry.position.offset % 5 == 0:
         deliver(channel, entry, "{}", set())
         held[channel] = event
         return
