@@ -109,7 +109,9 @@ def test_what_handlers_are_given_has_the_same_attributes() -> None:
     for name in ("WebSocket", "CallbackWebSocket"):
         ours, theirs = getattr(rfc6455.asyncio, name), getattr(rfc6455.sync, name)
         attributes = [
-            re.findall(r"^        (\w+): ", (kind.__doc__ or "").partition("Attributes:")[2], re.M)
+            re.findall(
+                r"^    (\w+): ", (inspect.getdoc(kind) or "").partition("Attributes:")[2], re.M
+            )
             for kind in (ours, theirs)
         ]
         assert attributes[0] == attributes[1] != []
