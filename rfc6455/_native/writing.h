@@ -12,6 +12,9 @@
 #ifndef _WIN32
 #include <sys/socket.h>
 #include <sys/uio.h>
+#ifndef MSG_NOSIGNAL /* Python ignores SIGPIPE anyhow */
+#define MSG_NOSIGNAL 0
+#endif
 #endif
 
 /* Whether bytes may go into the socket at once: it is known, and nothing waits before them. The
@@ -68,14 +71,30 @@ put_into_socket(Channel *self, const void *header, Py_ssize_t header_size, const
 #endif
 }
 
-/* Gives bytes to the transport. Takes over the reference, which may be NULL. */
+/* Drops the connection, since there was no memory for the rest of a frame that has begun to leave. */
+static void
+break_off(Channel *self)
+{
+    PyObject *type, *error, *traceback, *answer;
+
+    PyErr_Fetch(&type, &error, &traceback);
+    if ((answer = call(self, self->transport, N_ABORT)) == NULL)
+        PyErr_WriteUnraisable((PyObject *)self);
+    Py_XDECREF(answer);
+    PyErr_Restore(type, error, traceback);
+}
+
+/* Gives bytes to the transport: what the socket did not take. Takes over the reference, which is NULL
+ * where there was no memory for it. */
 static int
 hand_over(Channel *self, PyObject *data)
 {
     PyObject *transport, *answer;
 
-    if (data == NULL)
+    if (data == NULL) {
+        break_off(self);
         return -1;
+    }
     self->handed_over = 1;
     transport = Py_NewRef(self->transport);
     answer = PyObject_CallMethodOneArg(transport, self->state->names[N_WRITE], data);

@@ -161,10 +161,10 @@ class PythonChannel:
     def _schedule_flush(self) -> None:
         """Has what is to be sent leave at the end of this turn of the event loop."""
         if not self._flush_scheduled:
-            self._flush_scheduled = True
             if not self._leaving:
                 self._loop.call_soon(depart, self._leaving)
             self._leaving.append(self)
+            self._flush_scheduled = True
 
     def _flush(self) -> None:
         raise NotImplementedError
