@@ -65,8 +65,7 @@ send_uncopied(Channel *self, int first, const char *payload, Py_ssize_t size)
 {
     unsigned char header[LONGEST_HEADER];
     Py_ssize_t waiting, header_size, sent;
-    PyObject *rest;
-    char *out;
+    PyObject *frame, *rest = NULL;
     int closing, straight;
 
     if (flush(self) < 0 || (waiting = PyList_Size(self->outbox)) < 0 ||
@@ -80,16 +79,9 @@ send_uncopied(Channel *self, int first, const char *payload, Py_ssize_t size)
         return 1;
     if (sent == 0)
         return 0;
-    rest = PyBytes_FromStringAndSize(NULL, header_size + size - sent);
-    if (rest != NULL) {
-        out = PyBytes_AsString(rest);
-        if (sent < header_size) {
-            memcpy(out, header + sent, (size_t)(header_size - sent));
-            out += header_size - sent;
-            sent = header_size;
-        }
-        memcpy(out, payload + sent - header_size, (size_t)(size + header_size - sent));
-    }
+    if ((frame = make_frame(first, payload, size, NULL)) != NULL)
+        rest = PyBytes_FromStringAndSize(PyBytes_AsString(frame) + sent, header_size + size - sent);
+    Py_XDECREF(frame);
     return hand_over(self, rest) < 0 ? -1 : 1;
 }
 

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from pathlib import Path
 
 import pytest
 
-from rfc6455 import Limits, Message, PreparedMessage, WebSocket, serve, unix_connect
+from rfc6455 import (
+    Connection,
+    Limits,
+    Message,
+    PreparedMessage,
+    Role,
+    WebSocket,
+    serve,
+    unix_connect,
+)
+from rfc6455.codec import encode_message
 
 from .support import on_each_loop
 
@@ -57,3 +68,45 @@ async def test_all_arrives_in_order_whatever_the_socket_takes(tmp_path: Path, ma
             assert await heard == MESSAGES
         else:
             assert await hear_all(client) == MESSAGES
+
+
+def drain(peer: socket.socket) -> bytes:
+    """Takes what has arrived, without giving the event loop a turn."""
+    arrived = bytearray()
+    try:
+        while data := peer.recv(65_536):
+            arrived += data
+    except BlockingIOError:
+        pass
+    return bytes(arrived)
+
+
+@on_each_loop
+async def test_nothing_overtakes_what_waits_in_the_transport() -> None:
+    loop = asyncio.get_running_loop()
+    ours, peer = socket.socketpair()
+    peer.setblocking(False)
+    with peer:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        limits = Limits(ping_interval=None, write_high_water=10_000_000)
+        websocket = WebSocket(Connection(Role.SERVER, limits=limits), transport, loop)
+        transport.set_protocol(websocket)
+        large = bytes(range(256)) * 8_000
+        expected = b""
+        arrived = b""
+        for message in (large, "small", large, "", large.hex(), "end"):
+            await websocket.send(message)
+            expected += encode_message(message)
+            # The socket has room again, and the transport has not had its turn.
+            arrived += drain(peer)
+        assert len(arrived) < len(expected)
+        while len(arrived) < len(expected):
+            arrived += await loop.sock_recv(peer, 65_536)
+        # The transport has nothing any more: straight again.
+        await websocket.send(large)
+        expected += encode_message(large)
+        while len(arrived) < len(expected):
+            arrived += await loop.sock_recv(peer, 65_536)
+        assert arrived == expected
+        websocket.abort()
+        await websocket.wait_closed()
