@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         return Cell(title, load, rounds=min(options.rounds, 3) if count > 1000 else None)
 
     comparison = Comparison(options)
-    plain = candidates(parser, options, workload="broadcast", among=among)
+    plain = candidates(parser, options, mode="broadcast", among=among)
     comparison.run([cell(n, 128, False) for n in receivers], plain, unit="deliveries")
     if with_deflate and not options.plain_only:
         compressing = [

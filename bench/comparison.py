@@ -23,7 +23,7 @@ from .peers import DISTRIBUTIONS, SERVERS, Server, choose, versions
 from .processes import BuildError, Process, build, cores, start_server
 from .rounds import Load, Row, in_rounds, ratio
 
-__all__ = ["Candidate", "Cell", "Comparison", "launch", "option_parser", "prepare"]
+__all__ = ["Candidate", "Cell", "Comparison", "launch", "option_parser", "prepare", "workload_of"]
 
 REFERENCES: Final = ("websockets", "picows.websockets", "picows", "raw-uvloop")
 
@@ -129,7 +129,7 @@ class Candidate:
     Attributes:
         name: in the tables.
         server: which.
-        workload: echo or broadcast.
+        workload: what the server is told to do; see `workload_of`.
         deflate: the library that it compresses with, or None.
     """
 
@@ -139,11 +139,19 @@ class Candidate:
     deflate: str | None = None
 
 
+def workload_of(server: Server, mode: str) -> str:
+    """Returns what a server is told to do for a mode of the generator."""
+    if mode == "broadcast":
+        return mode
+    # Every other server answers a Close by itself.
+    return "handshakes" if mode == "handshakes" and server.module == "raw" else "echo"
+
+
 def candidates(
     parser: argparse.ArgumentParser,
     options: argparse.Namespace,
     *,
-    workload: str = "echo",
+    mode: str = "echo",
     among: Iterable[Server] = SERVERS,
     quick: Sequence[str] | None = None,
 ) -> list[Candidate]:
@@ -152,7 +160,7 @@ def candidates(
     Args:
         parser: complains of names that do not exist.
         options: of the command line.
-        workload: echo or broadcast.
+        mode: of the generator.
         among: those that serve it.
         quick: names for a quick run, if fewer than usual.
     """
@@ -161,7 +169,7 @@ def candidates(
         servers = choose(wanted, quick=options.quick, among=among)
     except ValueError as error:
         parser.error(str(error))
-    return [Candidate(server.name, server, workload) for server in servers]
+    return [Candidate(server.name, server, workload_of(server, mode)) for server in servers]
 
 
 def launch(candidate: Candidate, core: int | None) -> AbstractContextManager[Process]:

@@ -7,7 +7,6 @@ python -m bench.handshakes --quick            few servers
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import Final
 
 from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare
@@ -31,11 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     comparison = Comparison(options)
     cell = Cell(f"Connect, upgrade, close; {options.at_once} at once", load)
-    closing = [
-        replace(candidate, workload="handshakes") if candidate.server.module == "raw" else candidate
-        for candidate in candidates(parser, options, among=among)
-    ]
-    comparison.run([cell], closing, unit="handshakes")
+    servers = candidates(parser, options, mode="handshakes", among=among)
+    comparison.run([cell], servers, unit="handshakes")
     comparison.finish()
     return 0
 

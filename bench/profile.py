@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from .comparison import Candidate, duration, launch, positive
+from .comparison import Candidate, duration, launch, positive, workload_of
 from .harness import print_table
 from .peers import SERVERS, names
 from .processes import Process, cores
@@ -29,6 +29,8 @@ from .rounds import Load
 
 SHOWN: Final = 25
 """Functions in the table."""
+FREQUENCY: Final = "4999"
+"""Of perf's samples, in Hz; where it has no better clock than the kernel's it takes fewer."""
 MODES: Final = ("echo", "broadcast", "handshakes")
 
 
@@ -60,7 +62,7 @@ def spy_shares(stacks: Iterable[str]) -> list[list[str]]:
 def profile_with_perf(server: Process, load: Load, core: int | None, folder: Path) -> None:
     """Prints the shares of libraries and of functions in C."""
     data = folder / "perf.data"
-    command = ["perf", "record", "--quiet", "--freq", "997", "--pid", str(server.pid)]
+    command = ["perf", "record", "--quiet", "--freq", FREQUENCY, "--pid", str(server.pid)]
     with subprocess.Popen([*command, "--output", str(data)], stderr=subprocess.PIPE) as perf:
         load.run(server, core=core)
         perf.send_signal(signal.SIGINT)
@@ -108,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{server.name} needs {lacking}")
     if options.deflate and options.deflate not in server.deflate:
         parser.error(f"{server.name} has {', '.join(server.deflate) or 'no permessage-deflate'}")
+    if options.mode == "handshakes" and not server.closes:
+        parser.error(f"{server.name} has no closing handshake")
     load = Load(
         mode=options.mode,
         size=options.size,
@@ -116,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
         deflate=options.deflate is not None,
         seconds=options.seconds,
     )
-    workload = "broadcast" if options.mode == "broadcast" else "echo"
+    workload = workload_of(server, options.mode)
     server_core, load_core = cores() or (None, None)
     tools = {"perf": profile_with_perf, "py-spy": profile_with_py_spy}
     with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bench.comparison import workload_of
+from bench.peers import SERVERS
 from bench.profile import main, spy_shares
 
 
@@ -18,6 +20,7 @@ def test_stacks_are_summed_by_their_innermost_function() -> None:
     [
         (["nobody"], "invalid choice: 'nobody'"),
         (["c-raw", "--deflate", "zlib"], "c-raw has no permessage-deflate"),
+        (["c-raw", "--mode", "handshakes"], "c-raw has no closing handshake"),
     ],
 )
 def test_wrong_options(
@@ -26,3 +29,11 @@ def test_wrong_options(
     with pytest.raises(SystemExit):
         main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_the_raw_servers_are_told_that_a_close_comes() -> None:
+    # They would echo it, and the generator would wait for the end of TCP.
+    told = {server.name: workload_of(server, "handshakes") for server in SERVERS}
+    assert told["raw-uvloop"] == told["raw-asyncio"] == "handshakes"
+    assert told["rfc6455"] == "echo"
+    assert workload_of(SERVERS[0], "broadcast") == "broadcast"
