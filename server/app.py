@@ -65,8 +65,12 @@ CONTROL_RATE: Final = 10.0
 CONTROL_BURST: Final = 50
 TOO_SLOW: Final = 4408
 """Close code: the client did not keep up. Come back and go on where you were."""
-GOODBYE: Final = frozenset({1000, 1001, 1005})
+GOODBYE: Final = frozenset({1000, 1005})
 """Close codes of clients that end a connection on purpose, and do not say that they come back."""
+COMING_BACK: Final = 4000
+"""Close code of a client that ends a connection, and will or may come back."""
+LOST: Final = frozenset({1001, 1006, COMING_BACK})
+"""Codes after which somebody may be back in a moment: 1001 is a browser whose page is reloaded."""
 TICK: Final = 0.25
 """Seconds between two looks for what is due."""
 SWEEP_INTERVAL: Final = 5.0
@@ -396,8 +400,11 @@ class App:
             code = TOO_SLOW if session.is_too_slow else code
             self._metrics.closed.count(str(int(code)))
             logger.debug("closed with %d", code)
-            is_goodbye = code in GOODBYE
-            await self._chat.leave(session, is_goodbye=is_goodbye)
+            await self._chat.leave(
+                session,
+                is_goodbye=code in GOODBYE,
+                grace=self._config.away_after if code in LOST else 0.0,
+            )
         if session.is_too_slow:
             logger.info("%s reads too slowly", ascii(session.name))
             await websocket.close(TOO_SLOW, "too slow")

@@ -7,6 +7,7 @@ keeps what is not to be forgotten.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -28,6 +29,7 @@ from .logs import Logs
 from .mail import Mail
 from .moderation import Moderation
 from .names import name_key
+from .presence import Absences
 from .protocol import CommandError
 from .rooms import Channel, inbox_log, room_log
 from .session import Session
@@ -65,7 +67,10 @@ class Chat:
         self._gate = Gate() if gate is None else gate
         self._logs = Logs(engine)
         self._everybody = Channel("everybody")
-        self.conversation = Conversation(engine, self._logs, self._gate, self._everybody, max_rooms)
+        self._absences: Absences[Session] = Absences()
+        self.conversation = Conversation(
+            engine, self._logs, self._gate, self._everybody, self._absences, max_rooms
+        )
         self.inquiries = Inquiries(engine, self.conversation, self._gate)
         self.moderation = Moderation(engine, self.conversation)
         self.mail = Mail(engine, self._logs)
@@ -160,13 +165,17 @@ class Chat:
         """Ends the chat: everybody is about to leave, and nobody needs to hear of the others."""
         self._closing = True
 
-    async def leave(self, session: Session, *, is_goodbye: bool = False) -> None:
+    async def leave(
+        self, session: Session, *, is_goodbye: bool = False, grace: float = 0.0
+    ) -> None:
         """Takes out a session that is gone.
 
         Args:
             session: whose connection has ended.
             is_goodbye: whether the client ended it as one does who will not be back. A guest is
                 then forgotten; others, and those whose connection was lost, stay members of rooms.
+            grace: seconds for which the user may be back before anybody hears of it. So long nobody
+                else gets a guest's name.
         """
         user = session.user
         if user is None:
@@ -181,15 +190,28 @@ class Chat:
             del self._users[user.id]
         if self._closing:
             return
+        if grace and self._absences.begin(session, asyncio.get_running_loop().time() + grace):
+            for room in session.rooms.values():
+                self.conversation.hush(session, room)
+            return
         is_gone = is_goodbye and bool(user.secret) and not sessions
+        if is_gone:
+            for absent in self._absences.of(user.id):
+                self._absences.end(absent)
+                await self._depart(absent, away=False)
+        await self._depart(session, away=not is_gone)
+        if is_gone:
+            await self._forget(user)
+
+    async def _depart(self, session: Session, *, away: bool = True) -> None:
+        """Notes that somebody is gone, and tells the others."""
+        assert session.user is not None
         try:
             for room in list(session.rooms.values()):
-                await self.conversation.depart(session, room, away=not is_gone)
-            await self._engine.depart(EVERYWHERE, user)
+                await self.conversation.depart(session, room, away=away)
+            await self._engine.depart(EVERYWHERE, session.user)
             for room in session.created:
                 await self.conversation.remove_unused(room)
-            if is_gone:
-                await self._forget(user)
         except EngineError as error:
             logger.warning("the end of a session could not be noted: %s", error)
 
@@ -202,6 +224,7 @@ class Chat:
         self.conversation.tick(now)
         self.broadcasts.tick(now)
         self._logs.catch_up()
+        await asyncio.gather(*map(self._depart, self._absences.take_expired(now)))
         if now < self._next_trim:
             return
         self._next_trim = now + TRIM_INTERVAL
@@ -290,8 +313,11 @@ class Chat:
         return await marks.mark_read(session, command)
 
     async def _forget(self, guest: UserRecord) -> None:
-        await self.conversation.forget(guest.id)
-        await self._engine.forget_user(guest.id, inbox_log(guest.id))
+        try:
+            await self.conversation.forget(guest.id)
+            await self._engine.forget_user(guest.id, inbox_log(guest.id))
+        except EngineError as error:
+            logger.warning("a guest who is gone could not be forgotten: %s", error)
 
 
 def _digest(token: str) -> bytes:

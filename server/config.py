@@ -105,6 +105,13 @@ class Config:
         " memory is for a chat without a database",
         choices=("memory", *DURABILITIES),
     )
+    away_after: float = _option(
+        5.0,
+        "in which somebody whose connection was lost can be back before the others hear of it",
+        metavar="SECONDS",
+        least=0,
+        most=60,
+    )
     history: int = _option(10_000, "messages kept in each room", metavar="N", least=1)
     history_days: float = _option(30.0, "for how long they are kept", metavar="DAYS", least=0)
     frames: bool = _option(

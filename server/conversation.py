@@ -27,7 +27,7 @@ from .engines.base import (
 from .gate import Gate
 from .logs import Logs, read_event, write_event
 from .names import check_description, check_room, check_text
-from .presence import LARGE, Typists
+from .presence import LARGE, Absences, Typists
 from .protocol import CommandError, Message
 from .rooms import LOBBY, Channel, Room, Rooms, room_log
 from .rules import RULES, Change, Rules
@@ -58,16 +58,24 @@ class Conversation:
         logs: hands logs on.
         gate: knows how much somebody may do.
         everybody: the channel of all who are connected.
+        absences: those whose connection was lost, but who are in their rooms still.
         max_rooms: how many rooms there may be.
     """
 
     def __init__(
-        self, engine: Engine, logs: Logs, gate: Gate, everybody: Channel, max_rooms: int
+        self,
+        engine: Engine,
+        logs: Logs,
+        gate: Gate,
+        everybody: Channel,
+        absences: Absences[Session],
+        max_rooms: int,
     ) -> None:
         self._engine = engine
         self._logs = logs
         self._gate = gate
         self._everybody = everybody
+        self._absences = absences
         self._rooms = Rooms(max_rooms)
         self._typists = Typists()
         self._recount: dict[Room, None] = {}
@@ -186,6 +194,7 @@ class Conversation:
             raise CommandError("not_in_room", f"you are not in {room.name!r}")
         session.memberships.discard(room.name)
         await self.depart(session, room, away=False)
+        await self.end_absence(room, session.user_id)
         await self.end_membership(room, session.user_id)
         return protocol.RoomAck(room=room.name)
 
@@ -352,17 +361,27 @@ class Conversation:
         joined = protocol.Joined(room=room.name, user=session.name, count=presence.count)
         self._tell_presence(room, presence, joined)
 
+    def hush(self, session: Session, room: Room) -> None:
+        """Has a session hear nothing more of a room, and type there no longer."""
+        room.channel.unfollow(session)
+        if room.name in session.rooms and self._typists.end(room.name, session.name):
+            self._tell_typing(room, session.name, False, "")
+
     async def depart(self, session: Session, room: Room, *, away: bool) -> None:
         """Takes a session out of a room; its user may stay a member of it (``away``)."""
-        room.channel.unfollow(session)
+        self.hush(session, room)
         if session.rooms.pop(room.name, None) is None:
             return
         assert session.user is not None
-        if self._typists.end(room.name, session.name):
-            self._tell_typing(room, session.name, False, "")
         presence = await self._engine.depart(room.channel.log, session.user)
         left = protocol.Left(room=room.name, user=session.name, count=presence.count, away=away)
         self._tell_presence(room, presence, left)
+
+    async def end_absence(self, room: Room, user: str) -> None:
+        """Waits in a room no longer for connections of a user that were lost."""
+        for absent in self._absences.of(user):
+            if absent.rooms.get(room.name) is room:
+                await self.depart(absent, room, away=False)
 
     async def forget(self, user: str) -> None:
         """Ends all memberships of a user."""

@@ -44,12 +44,14 @@ class Commands(msgspec.Struct, forbid_unknown_fields=True):
             the same.
         messages: commands, each the text that a WebSocket would carry.
         close: whether the client ends the connection.
+        code: the close code of that, as a WebSocket's client can choose it.
     """
 
     connection: str
     number: int
     messages: Annotated[list[str], msgspec.Meta(max_length=MAX_UNREAD)] = []
     close: bool = False
+    code: Annotated[int, msgspec.Meta(ge=3000, le=4999)] | None = None
 
 
 class Changes:
@@ -185,7 +187,7 @@ class EventStream:
         self._inbox.extend(commands.messages)
         self._changes.tell()
         if commands.close:
-            await self._end(CloseCode.NORMAL_CLOSURE, "", is_told=False)
+            await self._end(commands.code or CloseCode.NORMAL_CLOSURE, "", is_told=False)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Gives the answer that does not end until the connection does."""

@@ -79,6 +79,7 @@ class Moderation:
             )
             await self._keep(room, change)
         if leaves:
+            await self._conversation.end_absence(room, target.id)
             await self._conversation.end_membership(room, target.id)
         return protocol.RoomAck(room=room.name)
 

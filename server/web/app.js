@@ -10,8 +10,16 @@
 
 import { ChatClient } from "./client.js";
 import { EventSocket } from "./fallback.js";
+import {
+  forgetGuest,
+  keepConversation,
+  keepGuest,
+  keptConversation,
+  keptGuest,
+} from "./guest.js";
 import "./page/changes.js";
-import { attach, chat, detach, onClient, render, tell } from "./page/chat.js";
+import { attach, chat, detach, on, onClient, render, tell } from "./page/chat.js";
+import { openPerson } from "./page/conversation.js";
 import { $, remember, remembered, setAvatar, toast } from "./page/dom.js";
 import "./page/drawers.js";
 import "./page/live.js";
@@ -42,6 +50,7 @@ function makeClient() {
     WebSocket: WatchedSocket,
     fallback: EventSocket,
     token: freshToken,
+    secret: keptGuest()?.secret ?? null,
   });
 }
 
@@ -70,8 +79,12 @@ async function signIn(name) {
 
 /** Enter the rooms that we are a member of from before, or else the one that is for everybody. */
 async function comeBack(rooms) {
-  const first = rooms.length === 0 || rooms.includes(DEFAULT_ROOM) ? DEFAULT_ROOM : rooms[0];
-  await joinRoom(first);
+  const { client } = chat;
+  const [kind, name] = keptConversation().split(/:(.*)/s);
+  const usual = rooms.length === 0 || rooms.includes(DEFAULT_ROOM) ? DEFAULT_ROOM : rooms[0];
+  const first = kind === "room" && rooms.includes(name) ? name : usual;
+  await joinRoom(first, { open: kind !== "person" });
+  if (kind === "person" && chat.client === client) openPerson(name);
   for (const room of rooms) if (room !== first) await joinRoom(room, { open: false });
 }
 
@@ -84,6 +97,7 @@ function refuse(error) {
 
 function signOut() {
   discardClient();
+  forgetGuest();
   tell("sign-out");
   document.title = "Chat";
   $("app").hidden = $("ended").hidden = true;
@@ -112,6 +126,8 @@ function discardClient() {
 
 onClient({
   status({ status, code, reason }) {
+    // A server that did not know us any more has made us somebody new.
+    if (status === "online") keepGuest(chat.client);
     if (status === "idle" && code !== "closed" && !$("app").hidden) showEnd({ code, reason });
     if (status === "waiting" && $("app").hidden) {
       say("The server cannot be reached. Trying again until it answers.", "info");
@@ -123,6 +139,10 @@ onClient({
   },
 });
 
+on("enter", (target) => {
+  if (target) keepConversation(target.key);
+});
+
 $("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   signIn($("name").value.trim());
@@ -131,12 +151,13 @@ $("sign-out").addEventListener("click", signOut);
 $("change-name").addEventListener("click", signOut);
 $("ended-back").addEventListener("click", signOut);
 
-// A page in the back/forward cache would hold its name and its place in the rooms for nothing.
+// The page may be loaded again, or wait in the back/forward cache: then it comes back as who it was.
+// There it would hold its name for nothing.
 window.addEventListener("pagehide", () => chat.client?.suspend());
 window.addEventListener("pageshow", () => chat.client?.retryNow());
 window.addEventListener("online", () => chat.client?.check());
 
-const login = currentLogin();
-$("name").value = login?.name ?? remembered(NAME_KEY);
+const known = currentLogin() ?? keptGuest();
+$("name").value = known?.name ?? remembered(NAME_KEY);
 $("name").focus();
-if (login) signIn(login.name);
+if (known) signIn(known.name);

@@ -188,8 +188,9 @@ export class ChatClient extends Commands {
   }
 
   /**
-   * Give the connection up for now, as when a browser puts the page into its back/forward cache
-   * (`pagehide`); `retryNow` comes back.
+   * Give the connection up for now, as when a browser puts the page into its back/forward cache or
+   * loads it again (`pagehide`); `retryNow` comes back, or another client with our `secret`. The
+   * others hear of it when that takes more than a moment.
    */
   suspend() {
     this.#line.suspend();

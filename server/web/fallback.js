@@ -45,17 +45,18 @@ export class EventSocket {
     this.#post();
   }
 
-  close() {
+  /** @param {number} [code]    from 3000 to 4999 */
+  close(code) {
     if (this.#closed) return;
     this.#closed = true;
     // Whether the server hears of it or not, the end of its answer tells it the same.
     if (this.#connection) {
-      const body = { connection: this.#connection, number: this.#number + 1, close: true };
+      const body = { connection: this.#connection, number: this.#number + 1, close: true, code };
       this.#request(body, { keepalive: true }).catch(() => {});
     }
     this.#abort.abort();
     this.#queue = [];
-    queueMicrotask(() => this.onclose({ code: 1000, reason: "" }));
+    queueMicrotask(() => this.onclose({ code: code ?? 1000, reason: "" }));
   }
 
   async #listen() {

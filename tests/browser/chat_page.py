@@ -89,6 +89,17 @@ class ChatPage:
         storage = {"origin": url, "storageTypes": "local_storage"}
         self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", storage)
         self.driver.get(url)
+        # What the tab's storage has brings the last guest in again.
+        if self.driver.execute_script("return sessionStorage.length"):
+            self.leave()
+            self.driver.get(url)
+
+    def leave(self) -> None:
+        """Sign out if need be, so that the name is free at once, and leave nothing behind."""
+        self.driver.execute_script("document.getElementById('sign-out')?.click()")
+        if self.driver.current_url.startswith("http"):
+            self.driver.execute_script("sessionStorage.clear()")
+        self.driver.get("about:blank")
 
     def sign_in(self, name: str) -> None:
         """Fill in the first form and wait for the lobby."""

@@ -71,7 +71,7 @@ def visit(server: ChatServer, browsers: tuple[Chrome, Chrome]) -> Iterator[Calla
     violations = [csp_violations(page.driver) for page in pages]
     errors = [console_errors(page.driver) for page in pages]
     for page in pages:
-        page.driver.get("about:blank")
+        page.leave()
     pages[0].wait(lambda: server.stats()["users"] == 0, "the server to notice that they are gone")
     assert [found for found in violations if found] == []
     assert [found for found in errors if found] == []

@@ -203,6 +203,7 @@ def test_an_invalid_name_is_refused_with_a_reason(visit: Callable[[], ChatPage],
 
 
 def test_the_name_is_remembered(ada: ChatPage) -> None:
+    ada.click("#sign-out")
     ada.driver.refresh()
     assert ada.find("#name").get_property("value") == "Ada"
 

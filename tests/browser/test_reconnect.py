@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import console_errors
 
@@ -89,6 +91,72 @@ def test_joining_waits_for_the_server(stoppable: ChatServer, visit: Callable[[],
     ada.wait(lambda: "cannot be reached" in ada.texts("#sign-in-message")[0], "word of the failure")
     stoppable.start()
     ada.wait_room("lobby")
+
+
+def test_a_guest_who_loads_the_page_again_is_the_same_one(
+    ada_and_grace: tuple[ChatPage, ChatPage],
+) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("kitchen")
+    grace.open_entry("other-rooms", "kitchen")
+    grace.wait_room("kitchen")
+    ada.send("before")
+    grace.wait_message("before")
+    grace.open_entry("member-list", "Ada")
+    grace.send("psst")
+    ada.wait_unread("people", "Grace", 1)
+    grace.open_entry("joined-rooms", "kitchen")
+    notes = grace.texts(".note")
+
+    for _ in range(2):
+        ada.driver.refresh()
+        # Nobody had to sign in again, and the room that was open is.
+        ada.wait_room("kitchen")
+        ada.wait_status("online")
+        ada.wait_members("Ada", "Grace")
+    assert ada.texts("#joined-rooms .entry-name") == ["kitchen", "lobby"]
+    ada.wait_message("before")
+    ada.wait_unread("people", "Grace", 1)
+    ada.send("after")
+    grace.wait_message("after")
+    # By then whatever had been told of Ada's coming and going would be there.
+    assert grace.texts(".note") == notes
+    # The messages from before are still one's own: they can be changed.
+    ada.driver.find_element(By.ID, "composer-text").send_keys(Keys.ARROW_UP, Keys.ARROW_UP)
+    ada.wait(lambda: ada.value() == "before", "the message from before")
+
+    ada.open_entry("people", "Grace")
+    ada.driver.refresh()
+    ada.wait_text("#title", "Grace")
+    ada.wait_message("psst")
+
+
+def test_another_tab_and_another_browser_do_not_become_the_guest(
+    server: ChatServer, pages: tuple[ChatPage, ChatPage]
+) -> None:
+    ada, other = pages
+    ada.sign_in("Ada")
+    other.submit_name("Ada")
+    other.wait(lambda: "already has" in other.texts("#sign-in-message")[0], "the refusal")
+    first = ada.driver.current_window_handle
+    ada.driver.switch_to.new_window("tab")
+    try:
+        ada.driver.get(server.url)
+        assert ada.find("#welcome").is_displayed()
+        ada.submit_name("Ada")
+        ada.wait(lambda: "already has" in ada.texts("#sign-in-message")[0], "the refusal")
+        ada.driver.close()
+    finally:
+        ada.driver.switch_to.window(first)
+    ada.wait_status("online")
+
+
+def test_who_signs_out_and_loads_the_page_again_is_nobody(ada: ChatPage) -> None:
+    ada.click("#sign-out")
+    ada.wait_shown("#welcome")
+    ada.driver.refresh()
+    ada.wait_shown("#welcome")
+    assert ada.driver.execute_script("return sessionStorage.length") == 0
 
 
 def test_a_page_put_aside_frees_its_name_and_comes_back(server: ChatServer, ada: ChatPage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ UNHURRIED = {
     "user_rate": 0.0,
     "address_rate": 0.0,
     "max_connections_per_address": 0,
+    # And hear at once of who is gone.
+    "away_after": 0.0,
 }
 
 
@@ -87,3 +90,14 @@ async def client(address: str, name: str = "", room: str = "") -> AsyncIterator[
         if room:
             assert (await connected.ask("join", room=room))["type"] == "ack"
         yield connected
+
+
+async def stats(address: str) -> dict[str, int]:
+    """What the server tells about itself at /api/stats."""
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET /api/stats HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    found: dict[str, int] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found

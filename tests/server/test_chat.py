@@ -12,7 +12,7 @@ import pytest
 import rfc6455
 from tests.helpers import async_test
 
-from .support import Client, client, running
+from .support import Client, client, running, stats
 
 
 @async_test
@@ -322,23 +322,13 @@ async def test_one_user_keeps_so_many_rooms_and_no_more() -> None:
         assert (await ann.ask("create_room", room="100"))["type"] == "ack"
 
 
-async def _stats(address: str) -> dict[str, int]:
-    host, port = address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET /api/stats HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
-    answer = await reader.read()
-    writer.close()
-    stats: dict[str, int] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return stats
-
-
 @async_test
 async def test_stats_count_connections_users_and_rooms() -> None:
     async with running() as address, client(address), client(address, "Ann", "lobby"):
-        stats = await _stats(address)
-        assert stats.pop("uptime") >= 0
+        found = await stats(address)
+        assert found.pop("uptime") >= 0
         rooms = [{"room": "lobby", "members": 1}]
-        assert stats == {"connections": 2, "users": 1, "rooms": rooms, "draining": False}
+        assert found == {"connections": 2, "users": 1, "rooms": rooms, "draining": False}
 
 
 @async_test

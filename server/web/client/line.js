@@ -136,7 +136,7 @@ export class Line {
 
   suspend() {
     if (this.#status.status === "idle") return;
-    this.#release();
+    this.#release(COMING_BACK);
     this.#setStatus("waiting", { code: "suspended", reason: "The connection was suspended." });
   }
 
