@@ -242,6 +242,11 @@ class Connection(Sender):
             return position
         return self._decoder.take_run(data, position, events)
 
+    def show_life(self, now: float) -> None:
+        """Is told when a read came that `take_run` has taken all of."""
+        self._last_received = now
+        self._ping_sent = None
+
     def take_back(self, data: bytes) -> None:
         """Takes the start of an unfinished message from the shortcut that had received it."""
         if self.state is OPEN or self.state is CLOSE_SENT:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import Struct
 from typing import Final, NamedTuple
 
 from .close import CloseCode
@@ -72,7 +73,15 @@ PAYLOAD_LEN: Final = 0b0111_1111
 LENGTH_16: Final = 126
 LENGTH_64: Final = 127
 
+HEADER: Final = Struct("!BB")
+HEADER_16: Final = Struct("!BBH")
+HEADER_64: Final = Struct("!BBQ")
+
 OPCODES: Final = {int(opcode): opcode for opcode in Opcode}
+TEXT: Final = Opcode.TEXT
+BINARY: Final = Opcode.BINARY
+
+from_bytes: Final = int.from_bytes
 
 
 class FrameHeader(NamedTuple):
@@ -218,11 +227,11 @@ def encode(
     mask = 0 if masking_key is None else MASK
     length = len(payload)
     if length < LENGTH_16:
-        header = bytes((first, mask | length))
+        header = HEADER.pack(first, mask | length)
     elif length < 0x10000:
-        header = bytes((first, mask | LENGTH_16)) + length.to_bytes(2, "big")
+        header = HEADER_16.pack(first, mask | LENGTH_16, length)
     else:
-        header = bytes((first, mask | LENGTH_64)) + length.to_bytes(8, "big")
+        header = HEADER_64.pack(first, mask | LENGTH_64, length)
     if masking_key is None:
         return header + payload
     return header + masking_key + apply_mask(payload, masking_key)
@@ -235,8 +244,8 @@ def encode_message(message: str | bytes, masking_key: bytes | None = None) -> by
         UnicodeEncodeError: the text holds surrogates, which UTF-8 cannot.
     """
     if isinstance(message, str):
-        return encode(Opcode.TEXT, message.encode(), masking_key=masking_key)
-    return encode(Opcode.BINARY, message, masking_key=masking_key)
+        return encode(TEXT, message.encode(), masking_key=masking_key)
+    return encode(BINARY, message, masking_key=masking_key)
 
 
 def apply_mask(payload: bytes, key: bytes) -> bytes:
@@ -246,7 +255,7 @@ def apply_mask(payload: bytes, key: bytes) -> bytes:
     """
     length = len(payload)
     repeated = (key * (length // 4 + 1))[:length]
-    masked = int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")
+    masked = from_bytes(payload, "little") ^ from_bytes(repeated, "little")
     return masked.to_bytes(length, "little")
 
 

@@ -59,10 +59,11 @@ def take_whole_messages(
     end = len(data)
     key_size = 4 if masked else 0
     mask = 0x80 if masked else 0
+    without_mark = ~mark
     made = 0
     while end - position >= 2 and made < SHARE:
         first = data[position]
-        kind = first & ~mark
+        kind = first & without_mark
         if kind != WHOLE_TEXT and kind != WHOLE_BINARY:
             break
         length = data[position + 1] - mask

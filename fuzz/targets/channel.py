@@ -1,12 +1,10 @@
-"""The short way of messages in the native twin, beside the general way in Python.
+"""The short way of messages, in the native twin or in Python, beside the general way in Python.
 
 For every stream from a client, however reads cut it, whether a coroutine or a `Listener` takes the
 messages, and whether it answers with `send`, with `push`, or closes in the middle:
 
 - The application gets the same messages, in the same order, and the same end.
 - The same octets are written.
-
-Where no native twin is built, both go the general way, which proves nothing: `fuzz.run` says so.
 """
 
 from __future__ import annotations

@@ -1,23 +1,29 @@
 """Where a connection's messages go through: the state of its hot path, and its entrances.
 
-What lives here: what the transport and the application call for every message. In Python they go
-the general way, which is told in `outgoing` and `endpoint`. The native twin, `_native.channel`, has
-a short way beside it: for reads that hold nothing but whole messages, and for messages that nothing
-stands in the way of. It takes nothing that the general way would not take in the same way.
+What lives here: what the transport and the application call for every message, and a short way for
+reads that hold nothing but whole messages. It takes nothing that the general way, which is told in
+`outgoing` and `endpoint`, would not take in the same way. The native twin, `_native.channel`, has
+short ways for more: for messages that come in several reads, that an extension has marked, and that
+are sent while nothing stands in their way.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Sized
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import NativeChannel
 from ..connection import Connection
 from ..overflow import Overflow
 from ..prepared import Data, PreparedMessage
 
-__all__ = ["Channel", "PythonChannel"]
+__all__ = ["BATCH", "LARGE_READ", "Channel", "PythonChannel"]
+
+BATCH: Final = 64
+"""Messages of one connection that are handed out in one turn of the event loop."""
+LARGE_READ: Final = 128 * 1024
+"""Bytes; after a read of so many, the others have a turn before the next one."""
 
 
 class PythonChannel:
@@ -31,6 +37,7 @@ class PythonChannel:
         "_flush_scheduled",
         "_inbox",
         "_leaving",
+        "_longest_read",
         "_loop",
         "_must_wait",
         "_on_message",
@@ -61,10 +68,39 @@ class PythonChannel:
     _write_paused: bool
     _must_wait: bool
     """Whether `send` has to wait for its turn."""
+    _longest_read: int
+    """Bytes; longer reads go the general way. All do where it is negative."""
+
+    def __init__(self) -> None:
+        self._longest_read = -1
 
     def data_received(self, data: bytes) -> None:
         """Takes what a read brought."""
-        self._receive_read(data)
+        size = len(data)
+        if size > self._longest_read or type(data) is not bytes:
+            self._receive_read(data)
+            return
+        messages: list[Any] = []
+        position = self._core.take_run(data, 0, messages)
+        if position < size or len(messages) > BATCH:
+            self._receive_read(data, position, messages)
+            return
+        if self._flush_scheduled:
+            self._flush()
+        self._core.show_life(self._loop.time())
+        self._batching = True
+        try:
+            self._deliver(messages, size)
+        except BaseException:
+            self._end_batch()
+            raise
+        self._batching = False
+        if self._outbox:
+            self._schedule_flush()
+        if self._longest_read < 0:
+            self._after_read()
+        if size >= LARGE_READ:
+            self._yield_turn()
 
     def send(
         self,
@@ -136,6 +172,18 @@ class PythonChannel:
         """Takes a read; its messages up to ``position`` are in ``events`` already."""
         raise NotImplementedError
 
+    def _deliver(self, messages: list[Any], size: int) -> None:
+        raise NotImplementedError
+
+    def _end_batch(self) -> None:
+        raise NotImplementedError
+
+    def _after_read(self) -> None:
+        raise NotImplementedError
+
+    def _yield_turn(self) -> None:
+        raise NotImplementedError
+
     async def _send(
         self,
         message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
@@ -198,6 +246,7 @@ class PythonChannel:
             mark: the reserved bit of the only extension, or 0.
             unwrap: gives the message of a whole payload with that bit; see `Connection.unwrap`.
         """
+        self._longest_read = longest_read if takes_reads and not mark else -1
 
 
 def depart(leaving: list[PythonChannel]) -> None:

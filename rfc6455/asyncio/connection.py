@@ -151,15 +151,15 @@ class WebSocket(Endpoint):
 
     def _deliver(self, messages: list[Message | Fragment], size: int) -> None:
         inbox = self._inbox
-        if not inbox:
-            self._unread = 0
+        if self._unread and inbox:
+            size += self._unread
         inbox.put(messages)
         if inbox:
             self._delivered(size)
 
     def _delivered(self, size: int) -> None:
-        """Counts what the reader has not taken at once."""
-        self._unread += size
+        """Is told the size of what waits, where the reader has not taken all at once."""
+        self._unread = size
         if self._is_full():
             self._pause_reading()
 

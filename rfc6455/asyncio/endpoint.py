@@ -17,7 +17,6 @@ from typing import Any, Final, Self
 
 from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
-from ..codec import NativeChannel
 from ..connection import ABORT, CLOSE, HALF_CLOSE, SERVER, Connection
 from ..errors import ConnectionClosed, UsageError
 from ..events import Closed, Event, Fault, Fragment, Message, Pong
@@ -25,16 +24,12 @@ from ..extensions.base import SHARE
 from ..http import Request, Response
 from ..observer import Observer
 from ..state import CLOSE_EXCHANGED, CLOSE_RECEIVED, CLOSED, OPEN, State
+from .channel import BATCH, LARGE_READ
 from .outgoing import Outgoing
 from .turns import take_turn
 
 __all__ = ["Endpoint"]
 
-BATCH: Final = 64
-"""Messages of one connection that are handed out in one turn of the event loop."""
-NATIVE: Final = NativeChannel is not None
-LARGE_READ: Final = 128 * 1024
-"""Bytes; after a read of so many, the others have a turn before the next one."""
 PIECE: Final = 4 * 1024
 """Bytes that are taken at a time where an extension may make much more of them."""
 
@@ -292,7 +287,7 @@ class Endpoint(Outgoing):
             # A reader that has answered a Close at once has done it all.
             if not self._transport.is_closing():
                 self._after_closing_step()
-        elif NATIVE:
+        else:
             self._settle()
 
     def _receive_in_pieces(self, data: bytes) -> None:

@@ -58,6 +58,7 @@ class Outgoing(Channel, asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         observer: Observer | None,
     ) -> None:
+        super().__init__()
         self._core = core
         self._outbox = core.outbox
         self._observer = observer

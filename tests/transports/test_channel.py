@@ -1,4 +1,4 @@
-"""The short way of messages in the native twin: the same as the general way, only shorter.
+"""The short ways of messages: the same as the general way, only shorter.
 
 The general way is what a connection has that is never told which messages may take the other.
 """
@@ -31,7 +31,6 @@ from rfc6455 import (
     UsageError,
     WebSocket,
 )
-from rfc6455.asyncio.endpoint import NATIVE
 from rfc6455.frames import Opcode
 from rfc6455.testing import run
 from tests.helpers import both_roles, peer_frame
@@ -47,9 +46,6 @@ from .support import (
     text,
     virtual_time,
 )
-
-native = pytest.mark.skipif(not NATIVE, reason="the native twin is not built, or not wanted")
-
 
 # Both ways do the same
 
@@ -94,7 +90,6 @@ conversations = st.lists(st.tuples(st.lists(frames, max_size=6).map(b"".join), s
 X, FRAGMENT = text("x"), peer_frame(Role.SERVER, Opcode.TEXT, b"a", fin=False)
 
 
-@native
 @example("iterator", [(X * 700 + FRAGMENT + X, 0)], "close", True)
 @settings(max_examples=150, deadline=None)
 @given(
@@ -166,7 +161,6 @@ async def test_one_that_cannot_write_does_not_keep_the_others(make: type[WebSock
 TEXTS = ["aé€😀" * 3, "a" * 200, "€" * 700, "😀" * 20_000]
 
 
-@native
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 126, 4096])
 @both_roles
 @virtual_time

@@ -21,7 +21,7 @@ from rfc6455 import (
     connect_listener,
     serve,
 )
-from rfc6455.asyncio.endpoint import BATCH, LARGE_READ
+from rfc6455.asyncio.channel import BATCH, LARGE_READ
 from rfc6455.frames import Opcode
 from tests.helpers import peer_frame
 

@@ -22,7 +22,7 @@ from rfc6455 import (
     UsageError,
     WebSocket,
 )
-from rfc6455.asyncio.endpoint import BATCH, LARGE_READ
+from rfc6455.asyncio.channel import BATCH, LARGE_READ
 from rfc6455.frames import Opcode
 from tests.helpers import both_roles, peer_frame
 
@@ -310,6 +310,18 @@ async def test_reading_pauses_at_the_limit_of_bytes() -> None:
     assert not transport.is_reading()
     assert len(await websocket.recv()) == 100
     assert transport.is_reading()
+    websocket.abort()
+
+
+@virtual_time
+async def test_only_what_waits_counts_towards_the_limit_of_bytes() -> None:
+    websocket, transport = make_websocket(max_queued_messages=None, max_queued_size=1000)
+    for _ in range(5):
+        transport.feed(binary(bytes(200)) * 2)
+        assert transport.is_reading()
+        transport.feed(binary(bytes(200)))
+        assert transport.is_reading()
+        assert [len(await websocket.recv()) for _ in range(3)] == [200] * 3
     websocket.abort()
 
 

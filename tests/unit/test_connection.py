@@ -898,6 +898,17 @@ def test_run_that_a_shortcut_takes(role: Role) -> None:
 
 
 @both_roles
+def test_what_a_shortcut_takes_is_a_sign_of_life(role: Role) -> None:
+    connection = Connection(role, limits=Limits(ping_interval=20, ping_timeout=10))
+    connection.handle_deadline(20.0)
+    assert connection.next_deadline() == 30
+    data = peer_frame(role, TEXT, b"a")
+    assert connection.take_run(data, 0, []) == len(data)
+    connection.show_life(25.0)
+    assert connection.next_deadline() == 45
+
+
+@both_roles
 def test_message_that_a_shortcut_sends_through_an_extension(role: Role) -> None:
     connection = Connection(role, extensions=[Reverse(3)])
     assert connection.wrap(b"ab") is None
