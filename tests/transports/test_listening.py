@@ -62,6 +62,23 @@ async def test_without_a_host_it_listens_everywhere() -> None:
 
 
 @on_each_loop
+async def test_a_turn_of_the_loop_takes_several_connections() -> None:
+    clients = [socket.socket() for _ in range(8)]
+    async with serve(echo, "127.0.0.1", 0) as server:
+        for client in clients:
+            client.connect(server.sockets[0].getsockname())
+            client.sendall(REQUEST)
+        turns = 0
+        while len(server.connections) < len(clients):
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns < len(clients)
+        assert len(server.sockets) == 1
+        for client in clients:
+            client.close()
+
+
+@on_each_loop
 async def test_an_address_in_use_is_told_and_nothing_is_left_open() -> None:
     async with serve(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
