@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from .commands import CommandError, RequestId
 from .events import (
+    Correspondence,
     Deleted,
     Edited,
     Event,
@@ -77,7 +78,8 @@ class HelloAck(Ack, kw_only=True):
     """The user as the others see them, all rooms, and what the user is a member of.
 
     ``secret`` is for guests, to be kept and shown when they come back; ``expires_in`` tells for how
-    many seconds a token is good.
+    many seconds a token is good. ``inbox_read`` is how far all private messages were read;
+    ``private`` has those with whom one has read on, or not at all yet.
     """
 
     name: str
@@ -91,6 +93,7 @@ class HelloAck(Ack, kw_only=True):
     feeds: list[str]
     inbox: Log
     inbox_read: int
+    private: list[Correspondence]
     notifications: Log
 
 

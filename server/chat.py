@@ -269,7 +269,11 @@ class Chat:
         heads = await self._engine.heads(map(room_log, rooms))
         marks = await self._engine.read_marks(user.id)
         patterns = await self._engine.patterns(user.id)
+        unread = await self._engine.count_unread(
+            user.id, {log: head.offset for log, head in heads.items()}
+        )
         inbox = await self.mail.enter(session, command.inbox)
+        private = await self.mail.unread(session, inbox.head)
         notifications = await self.broadcasts.enter(session, command.notifications, patterns)
         expires_in = self._gate.expires_in(identity)
         # From here on, without waiting: the list of rooms ends where events of them begin.
@@ -282,7 +286,9 @@ class Chat:
             secret=secret,
             rooms=self.room_list(),
             memberships=[
-                protocol.Membership(room, heads[log].epoch, heads[log].offset, marks.get(log, 0))
+                protocol.Membership(
+                    room, heads[log].epoch, heads[log].offset, marks.get(log, 0), unread.get(log, 0)
+                )
                 for room in rooms
                 if (log := room_log(room)) in heads
             ],
@@ -290,6 +296,7 @@ class Chat:
             feeds=self.broadcasts.feed_names,
             inbox=inbox,
             inbox_read=marks.get(inbox_log(user.id), 0),
+            private=private,
             notifications=notifications,
         )
 
@@ -309,6 +316,8 @@ class Chat:
         return protocol.RefreshAck(expires_in=self._gate.refresh(session.visitor, command.token))
 
     async def _mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
+        if command.room is not None and command.partner is not None:
+            raise CommandError("bad_fields", "a room has no messages with one user")
         marks = self.mail if command.room is None else self.conversation
         return await marks.mark_read(session, command)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 __all__ = [
     "MAX_INTEGER",
@@ -262,10 +262,14 @@ class Typing(Command, tag="typing"):
 
 
 class MarkRead(Command, tag="mark_read"):
-    """Tell how far one has read: in a room, or without one in the private messages."""
+    """Tell how far one has read: in a room, or in the private messages, those ``with`` one or all.
+
+    With one, that is up to one of these messages, at this offset.
+    """
 
     offset: Offset
     room: str | None = None
+    partner: str | None = field(name="with", default=None)
 
 
 class Members(Command, tag="members"):

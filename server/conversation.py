@@ -168,7 +168,7 @@ class Conversation:
             raise CommandError("no_such_room", f"room {room.name!r} was removed")
         session.memberships.add(room.name)
         await self._arrive(session, room)
-        read = (await self._engine.read_marks(session.user_id)).get(room.channel.log, 0)
+        read = await self._begin_reading(session, room)
         followed = await self._logs.follow(room.channel, session, command.since, latest=LATEST)
         members = await self._engine.names_at(room.channel.log, LARGE)
         return protocol.JoinAck(
@@ -292,7 +292,8 @@ class Conversation:
             new, event = change(message)
             # As `write_event` has it: without place and time.
             data = write_event(msgspec.structs.replace(new, offset=0, time=""))
-            replacement = Replacement(command.offset, entry.data, data)
+            author = "" if new.deleted else new.user
+            replacement = Replacement(command.offset, entry.data, data, author)
             try:
                 (appended,) = await self._engine.append(_append(room, event, replacement))
             except Conflict:
@@ -360,6 +361,16 @@ class Conversation:
         presence = await self._engine.arrive(room.channel.log, session.user)
         joined = protocol.Joined(room=room.name, user=session.name, count=presence.count)
         self._tell_presence(room, presence, joined)
+
+    async def _begin_reading(self, session: Session, room: Room) -> int:
+        """Returns how far somebody has read; to who comes for the first time nothing is new."""
+        log = room.channel.log
+        read = (await self._engine.read_marks(session.user_id)).get(log)
+        if read is None:
+            heads = await self._engine.heads([log])
+            head = heads[log].offset if log in heads else 0
+            read = await self._engine.mark_read(session.user_id, log, head)
+        return read
 
     def hush(self, session: Session, room: Room) -> None:
         """Has a session hear nothing more of a room, and type there no longer."""
@@ -466,8 +477,14 @@ def _append(
     event: Message | protocol.Edited | protocol.Deleted,
     replacement: Replacement | None = None,
 ) -> Append:
-    key = None if event.key is None else f"{event.user}/{event.key}"
-    return Append(log=room.channel.log, data=write_event(event), key=key, replaces=replacement)
+    return Append(
+        log=room.channel.log,
+        data=write_event(event),
+        # A change is no message to be read.
+        author=event.user if isinstance(event, Message) else "",
+        key=None if event.key is None else f"{event.user}/{event.key}",
+        replaces=replacement,
+    )
 
 
 def room_event(entry: Entry) -> Message | protocol.Edited | protocol.Deleted:

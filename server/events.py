@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 __all__ = [
     "AnyEvent",
     "Appointed",
+    "Correspondence",
     "Deleted",
     "Edited",
     "Event",
@@ -60,12 +61,24 @@ class RoomInfo(Struct, omit_defaults=True):
 
 
 class Membership(Struct):
-    """A room that the user is a member of: where its log ends, and how far the user has read."""
+    """A room that the user is a member of: where its log ends, and how far the user has read.
+
+    ``unread`` counts what others said since, and did not take back: 1000 for so many or more.
+    """
 
     room: str
     epoch: str
     head: int
     read: int
+    unread: int
+
+
+class Correspondence(Struct):
+    """Private messages with one user: how far they were read, and how many were not."""
+
+    partner: str = msgspec.field(name="with")
+    read: int
+    unread: int
 
 
 class Person(Struct, kw_only=True):
@@ -224,11 +237,15 @@ class TypingEvent(Event, tag="typing"):
 
 
 class Read(Event, tag="read"):
-    """How far somebody has read: in a room, or oneself elsewhere, in the private messages."""
+    """How far somebody has read: in a room, or oneself elsewhere, in the private messages.
+
+    Those are all, or those ``with`` one user.
+    """
 
     room: str | None
     user: str
     offset: int
+    partner: str | UnsetType = msgspec.field(name="with", default=UNSET)
 
 
 class RoomCreated(Event, tag="room_created", omit_defaults=True):

@@ -81,11 +81,16 @@ class Mail:
         )
         data = write_event(event)
         key = _key(session, command.key)
-        # To both or to none; once to oneself.
-        logs = dict.fromkeys((inbox_log(session.user_id), inbox_log(receiver.id)))
-        own, *_ = await self._engine.append(*(Append(log=log, data=data, key=key) for log in logs))
+        # To both or to none; once to oneself, who need not read it.
+        authors = {inbox_log(receiver.id): name_key(session.name), inbox_log(session.user_id): ""}
+        own = inbox_log(session.user_id)
+        appends = [
+            Append(log=log, data=data, author=authors[log], key=key)
+            for log in dict.fromkeys((own, inbox_log(receiver.id)))
+        ]
+        kept, *_ = await self._engine.append(*appends)
         return protocol.PrivateAck(
-            to=receiver.name, epoch=own.position.epoch, offset=own.position.offset
+            to=receiver.name, epoch=kept.position.epoch, offset=kept.position.offset
         )
 
     async def edit(self, session: Session, command: protocol.PrivateEdit) -> protocol.PrivateAck:
@@ -150,7 +155,12 @@ class Mail:
                     log=log,
                     data=write_event(replace(event, target=copy.position.offset)),
                     key=_key(session, command.key),
-                    replaces=Replacement(copy.position.offset, copy.data, data),
+                    replaces=Replacement(
+                        copy.position.offset,
+                        copy.data,
+                        data,
+                        "" if log == own or new.deleted else name_key(new.sender),
+                    ),
                 )
                 for log, copy in copies.items()
             ]
@@ -208,16 +218,49 @@ class Mail:
 
     async def mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
         """See `protocol.MarkRead`."""
-        log = inbox_log(session.user_id)
-        head = (await self._engine.heads([log]))[log].offset
-        offset = await self._engine.mark_read(session.user_id, log, min(command.offset, head))
-        event = protocol.Read(room=None, user=session.name, offset=offset)
-        self._logs.signal(self._channels[session.user_id], event, key="read")
+        user, log = session.user_id, inbox_log(session.user_id)
+        if command.partner is None:
+            head = (await self._engine.heads([log]))[log].offset
+            offset = await self._engine.mark_read(user, log, min(command.offset, head))
+            event = protocol.Read(room=None, user=session.name, offset=offset)
+            key = "read"
+        else:
+            key = name_key(command.partner)
+            # So there are no more marks than people whose messages are kept.
+            partner = await self._partner_at(session, command.offset, key)
+            offset = await self._engine.mark_read(user, log, command.offset, author=key)
+            event = protocol.Read(room=None, user=session.name, offset=offset, partner=partner)
+            key = f"read:{key}"
+        self._logs.signal(self._channels[user], event, key=key)
         return protocol.ReadAck(room=None, offset=offset)
+
+    async def _partner_at(self, session: Session, offset: int, key: str) -> str:
+        """Returns the name of whom a private message is with, if it is the one with this key."""
+        page = await self._engine.read(inbox_log(session.user_id), after=offset - 1, limit=1)
+        for event in _events(page.entries):
+            partner = _partner(session, event)
+            if event.offset == offset and name_key(partner) == key:
+                return partner
+        raise CommandError("no_such_message", "it is none of the messages with them, or no longer")
+
+    async def unread(self, session: Session, until: int) -> list[protocol.Correspondence]:
+        """Returns with whom there is something new up to an offset, or was read on."""
+        log = inbox_log(session.user_id)
+        found = []
+        for unread in await self._engine.unread_by_author(session.user_id, log, until=until):
+            for event in _events([unread.latest]):
+                partner = _partner(session, event)
+                found.append(protocol.Correspondence(partner, unread.read, unread.count))
+        return found
 
 
 def _key(session: Session, key: str | None) -> str | None:
     return None if key is None else f"{session.user_id}/{key}"
+
+
+def _partner(session: Session, event: protocol.PrivateEvent) -> str:
+    """Returns the name of the other one."""
+    return event.to if event.user == session.user_id else event.sender
 
 
 def _events(entries: Sequence[Entry]) -> list[PrivateMessage | PrivateEdited | PrivateDeleted]:

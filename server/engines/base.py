@@ -14,12 +14,13 @@ log.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 __all__ = [
     "EVERYWHERE",
+    "MAX_UNREAD",
     "Append",
     "Appended",
     "Conflict",
@@ -32,8 +33,12 @@ __all__ = [
     "Replacement",
     "RoomRecord",
     "Subscriber",
+    "Unread",
     "UserRecord",
 ]
+
+MAX_UNREAD: Final = 1000
+"""Where counting what somebody has not read ends: that many, or more."""
 
 
 class EngineError(Exception):
@@ -77,11 +82,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What an earlier entry of the same log becomes, if it is still what it was."""
+    """What an earlier entry of the same log becomes, if it is still what it was.
+
+    Attributes:
+        offset: its own.
+        old: what it said.
+        new: what it says from then on.
+        author: see `Append.author`.
+    """
 
     offset: int
     old: bytes
     new: bytes
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +104,7 @@ class Append:
     Attributes:
         log: where to.
         data: what it says.
+        author: who wants it to be read by the others; empty where there is nothing to read.
         key: who appends and under which number. The log takes the same key once, within a window
             that the engine states and that survives its restarts; later ones change nothing.
         replaces: an earlier entry that changes with it, at once or not at all.
@@ -98,6 +112,7 @@ class Append:
 
     log: str
     data: bytes
+    author: str = ""
     key: str | None = None
     replaces: Replacement | None = None
 
@@ -159,6 +174,21 @@ class UserRecord:
     name_key: str
     secret: bytes = b""
     last_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What somebody has not read of one author.
+
+    Attributes:
+        read: the offset up to which they have.
+        count: how many entries they have not, at most `MAX_UNREAD`.
+        latest: the last of these, or else the one that was read last.
+    """
+
+    read: int
+    count: int
+    latest: Entry
 
 
 EVERYWHERE: Final = ""
@@ -346,12 +376,30 @@ class Engine(ABC):
     # What users have read and subscribed to
 
     @abstractmethod
-    async def mark_read(self, user: str, log: str, offset: int) -> int:
-        """Remembers how far a user has read; it never goes back. Returns how far that is."""
+    async def mark_read(self, user: str, log: str, offset: int, *, author: str = "") -> int:
+        """Remembers how far a user has read a log, or what one author wrote in it.
+
+        It never goes back. Returns how far that is.
+        """
 
     @abstractmethod
     async def read_marks(self, user: str) -> dict[str, int]:
-        """Returns how far a user has read, by log."""
+        """Returns how far a user has read whole logs, by log."""
+
+    @abstractmethod
+    async def count_unread(self, user: str, heads: Mapping[str, int]) -> dict[str, int]:
+        """Returns how much of what others wrote a user has not read, by log, up to an offset each.
+
+        Counts at most `MAX_UNREAD`.
+        """
+
+    @abstractmethod
+    async def unread_by_author(self, user: str, log: str, *, until: int) -> Sequence[Unread]:
+        """Returns what a user has not read in a log up to an offset, by author.
+
+        Authors of whom all was read are among them where their mark is beyond the log's. Of what
+        was not read, no more than the latest 10,000 entries are counted.
+        """
 
     @abstractmethod
     async def marks_of(self, log: str, users: Iterable[str]) -> dict[str, int]:

@@ -14,7 +14,7 @@ import functools
 import itertools
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -31,6 +31,7 @@ from .base import (
     Presence,
     RoomRecord,
     Subscriber,
+    Unread,
     UserRecord,
 )
 from .store import Store
@@ -303,13 +304,23 @@ class EmbeddedEngine(Engine):
 
     # What users have read and subscribed to
 
-    async def mark_read(self, user: str, log: str, offset: int) -> int:
+    async def mark_read(self, user: str, log: str, offset: int, *, author: str = "") -> int:
         """See `Engine.mark_read`."""
-        return await self._writer.call(lambda store: store.mark_read(user, log, offset))
+        return await self._writer.call(
+            lambda store: store.mark_read(user, log, offset, author=author)
+        )
 
     async def read_marks(self, user: str) -> dict[str, int]:
         """See `Engine.read_marks`."""
         return await self._reader.call(lambda store: store.read_marks(user))
+
+    async def count_unread(self, user: str, heads: Mapping[str, int]) -> dict[str, int]:
+        """See `Engine.count_unread`."""
+        return await self._reader.call(lambda store: store.count_unread(user, heads))
+
+    async def unread_by_author(self, user: str, log: str, *, until: int) -> Sequence[Unread]:
+        """See `Engine.unread_by_author`."""
+        return await self._reader.call(lambda store: store.unread_by_author(user, log, until=until))
 
     async def marks_of(self, log: str, users: Iterable[str]) -> dict[str, int]:
         """See `Engine.marks_of`."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from .base import (
+    MAX_UNREAD,
     Append,
     Appended,
     Conflict,
@@ -21,6 +22,7 @@ from .base import (
     Page,
     Position,
     RoomRecord,
+    Unread,
     UserRecord,
 )
 
@@ -70,7 +72,23 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE room ADD COLUMN rules BLOB NOT NULL DEFAULT x'';
     """,
+    # What was said until then counts as read. The author stands before the data: who counts entries
+    # reads no further.
+    """
+    ALTER TABLE entry RENAME TO old_entry;
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY, time INTEGER NOT NULL, author TEXT NOT NULL, data BLOB NOT NULL
+    );
+    INSERT INTO entry SELECT id, time, '', data FROM old_entry;
+    DROP TABLE old_entry;
+    CREATE TABLE author_mark (
+        user TEXT NOT NULL, log TEXT NOT NULL, author TEXT NOT NULL, offset INTEGER NOT NULL,
+        PRIMARY KEY (user, log, author)
+    ) WITHOUT ROWID;
+    """,
 )
+MAX_COUNTED: Final = 10_000
+"""Entries that are counted by their authors."""
 
 
 class Store:
@@ -203,15 +221,16 @@ class Store:
                 return Appended(Position(epoch, found[0]), found[1], False)
         head += 1
         base = log * OFFSETS
-        self._run("INSERT INTO entry VALUES (?, ?, ?)", base + head, time, append.data)
+        values = base + head, time, append.author, append.data
+        self._run("INSERT INTO entry VALUES (?, ?, ?, ?)", *values)
         if append.key is not None:
             self._run(
                 "INSERT INTO appended (log, key, offset, time, uptime) VALUES (?, ?, ?, ?, ?)",
                 *(log, append.key, head, time, uptime),
             )
         if (replaces := append.replaces) is not None:
-            sql = "UPDATE entry SET data = ? WHERE id = ?"
-            self._run(sql, replaces.new, base + replaces.offset)
+            sql = "UPDATE entry SET author = ?, data = ? WHERE id = ?"
+            self._run(sql, replaces.author, replaces.new, base + replaces.offset)
         if head - first >= kept:
             self._run(
                 "DELETE FROM entry WHERE id BETWEEN ? AND ?", base + first, base + head - kept
@@ -242,6 +261,7 @@ class Store:
             self._run("DELETE FROM appended WHERE log = ?", log[0])
             self._run("DELETE FROM log WHERE id = ?", log[0])
             self._run("DELETE FROM read_mark WHERE log = ?", name)
+            self._run("DELETE FROM author_mark WHERE log = ?", name)
 
     def read(self, log: str, *, after: int, limit: int) -> Page:
         """See `Engine.read`."""
@@ -389,7 +409,7 @@ class Store:
     def forget_user(self, id: str, inbox: str) -> None:
         """See `Engine.forget_user`."""
         self._run("DELETE FROM user WHERE id = ?", id)
-        for table in ("member", "read_mark", "pattern"):
+        for table in ("member", "read_mark", "author_mark", "pattern"):
             self._run(f"DELETE FROM {table} WHERE user = ?", id)
         self._remove_log(inbox)
 
@@ -404,8 +424,10 @@ class Store:
 
     # What users have read and subscribed to
 
-    def mark_read(self, user: str, log: str, offset: int) -> int:
+    def mark_read(self, user: str, log: str, offset: int, *, author: str = "") -> int:
         """See `Engine.mark_read`."""
+        if author:
+            return self._mark_author_read(user, log, offset, author)
         row = self._one(
             "INSERT INTO read_mark VALUES (?, ?, ?) ON CONFLICT DO"
             " UPDATE SET offset = max(offset, excluded.offset) RETURNING offset",
@@ -413,9 +435,70 @@ class Store:
         )
         return int(row[0])
 
+    def _mark_author_read(self, user: str, log: str, offset: int, author: str) -> int:
+        (offset,) = self._one(
+            "INSERT INTO author_mark VALUES (?, ?, ?, ?) ON CONFLICT DO"
+            " UPDATE SET offset = max(offset, excluded.offset) RETURNING offset",
+            *(user, log, author, offset),
+        )
+        # Marks in what all of it was read of, or is kept no longer, mean nothing.
+        whole = self._mark(user, log)
+        self._run(
+            "DELETE FROM author_mark WHERE user = ? AND log = ? AND"
+            " (offset <= ? OR offset < (SELECT first FROM log WHERE name = ?))",
+            *(user, log, whole, log),
+        )
+        return max(whole, offset)
+
+    def _mark(self, user: str, log: str) -> int:
+        row = self._one("SELECT offset FROM read_mark WHERE user = ? AND log = ?", user, log)
+        return 0 if row is None else int(row[0])
+
     def read_marks(self, user: str) -> dict[str, int]:
         """See `Engine.read_marks`."""
         return dict(self._run("SELECT log, offset FROM read_mark WHERE user = ?", user))
+
+    def count_unread(self, user: str, heads: Mapping[str, int]) -> dict[str, int]:
+        """See `Engine.count_unread`."""
+        found = {}
+        for log, head in heads.items():
+            id_ = self._one("SELECT id FROM log WHERE name = ?", log)
+            if id_ is not None:
+                base = id_[0] * OFFSETS
+                (found[log],) = self._one(
+                    "SELECT count(*) FROM (SELECT 1 FROM entry WHERE id BETWEEN ? AND ?"
+                    " AND author NOT IN ('', ?) LIMIT ?)",
+                    *(base + self._mark(user, log) + 1, base + head, user, MAX_UNREAD),
+                )
+        return found
+
+    def unread_by_author(self, user: str, log: str, *, until: int) -> list[Unread]:
+        """See `Engine.unread_by_author`."""
+        row = self._one("SELECT id, epoch FROM log WHERE name = ?", log)
+        if row is None:
+            return []
+        base, epoch = row[0] * OFFSETS, row[1]
+        whole = self._mark(user, log)
+        sql = "SELECT author, offset FROM author_mark WHERE user = ? AND log = ? AND offset > ?"
+        marks: dict[str, int] = dict(self._run(sql, user, log, whole))
+        rows = self._run(
+            "SELECT author, count(*), max(id) FROM (SELECT id, entry.author FROM entry"
+            " LEFT JOIN author_mark AS mark"
+            " ON mark.author = entry.author AND mark.user = ? AND mark.log = ?"
+            " WHERE id BETWEEN ? AND ? AND entry.author NOT IN ('', ?)"
+            " AND id > ? + ifnull(mark.offset, 0) ORDER BY id DESC LIMIT ?) GROUP BY author",
+            *(user, log, base + whole + 1, base + until, user, base, MAX_COUNTED),
+        )
+        latest = {author: (0, base + offset) for author, offset in marks.items()}
+        latest |= {author: (count, id_) for author, count, id_ in rows}
+        found = []
+        for author, (count, id_) in latest.items():
+            entry = self._one("SELECT time, data FROM entry WHERE id = ?", id_)
+            if entry is not None:
+                position = Position(epoch, id_ - base)
+                read = marks.get(author, whole)
+                found.append(Unread(read, min(count, MAX_UNREAD), Entry(position, *entry)))
+        return found
 
     def marks_of(self, log: str, users: Sequence[str]) -> dict[str, int]:
         """See `Engine.marks_of`."""

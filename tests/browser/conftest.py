@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def server() -> Iterator[ChatServer]:
     """The chat server; a test that stops it starts it again."""
-    server = ChatServer("--feeds", "prices=0.1", "--frames")
+    # On a busy machine it may take a while until a page is loaded again.
+    server = ChatServer("--feeds", "prices=0.1", "--frames", "--away-after", "30")
     server.start()
     yield server
     server.stop()

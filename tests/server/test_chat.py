@@ -50,6 +50,7 @@ async def test_hello_comes_first_and_once() -> None:
             "feeds": [],
             "inbox": empty,
             "inbox_read": 0,
+            "private": [],
             "notifications": empty,
         }
         assert (await ann.ask("hello", name="Bob"))["code"] == "already_hello"

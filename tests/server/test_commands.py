@@ -577,7 +577,7 @@ async def test_rooms_and_memberships_survive_a_restart(tmp_path: Path) -> None:
             {"room": "tea", "members": 0, "topic": "about tea"},
         ]
         assert answer["memberships"] == [
-            {"room": "tea", "epoch": sent["epoch"], "head": 1, "read": 1}
+            {"room": "tea", "epoch": sent["epoch"], "head": 1, "read": 1, "unread": 0}
         ]
 
 
