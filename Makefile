@@ -3,8 +3,12 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-pure format lint imports types coverage conformance autobahn autobahn-quick
-.PHONY: mutation sanitize fuzz chaos bench bench-quick docs check
+.PHONY: help setup setup-fuzz services serve test test-pure format lint imports types coverage conformance
+.PHONY: autobahn autobahn-quick mutation sanitize fuzz chaos load bench bench-quick docs check
+
+# A worker for each core, but not for each of a large machine that is shared; ARGS="-n 0" is none.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PURE := tests/unit tests/conformance tests/hazards tests/transports tests/sync
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -15,15 +19,19 @@ help: ## List the targets.
 
 setup: .venv/.installed-dev .venv/.installed-docs ## Make .venv with all that development needs.
 
+setup-fuzz: .venv/.installed-fuzz
+
+services: # What the tests need beside Python, where it can be installed.
+	@bash scripts/services.sh
+
 serve: .venv/.installed-server ## Run the chat server at http://localhost:8765.
 	@exec $(BIN)/python -m server $(ARGS)
 
-test: .venv/.installed-dev ## Run every test; first install the services that they need where possible.
-	@bash scripts/services.sh
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.installed-dev services ## Run every test; first install the services that they need where possible.
+	@$(PYTEST) $(ARGS)
 
 test-pure: .venv/.installed-dev ## Run the library's tests in pure Python, without the native twin.
-	@RFC6455_PURE=1 $(BIN)/python -m pytest tests/unit tests/conformance tests/hazards tests/transports tests/sync $(ARGS)
+	@RFC6455_PURE=1 $(PYTEST) $(PURE) $(ARGS)
 
 format: .venv/.installed-dev ## Format the code and mend what ruff can mend.
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .

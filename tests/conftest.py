@@ -1,4 +1,5 @@
-"""What holds for every test: settings of Hypothesis, and services that are missed loudly.
+"""What holds for every test: settings of Hypothesis, services that are missed loudly, and what one
+worker of pytest-xdist runs alone.
 
 Knows nothing about the code under test; helpers for that are in ``tests/helpers.py``.
 """
@@ -11,7 +12,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -120,16 +121,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if CI:
             pytest.fail(f"{remedy} (CI=true: a missing service is a failure)", pytrace=False)
-        item.config.stash.setdefault(_missed, {}).setdefault(remedy, []).append(item.nodeid)
         pytest.skip(remedy)
 
 
-_missed = pytest.StashKey[dict[str, list[str]]]()
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for _, remedy in SERVICES.values():
+        if tests := sum(remedy in reason for reason in skipped):
+            terminalreporter.section("tests that did NOT run", sep="!", red=True)
+            terminalreporter.line(f"{tests} tests: {remedy}", red=True)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for remedy, tests in config.stash.get(_missed, {}).items():
-        terminalreporter.section("tests that did NOT run", sep="!", red=True)
-        terminalreporter.line(f"{len(tests)} tests: {remedy}", red=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Any:
+    """Deals out files whole, for the sake of their fixtures; the browsers are one worker's."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/browser" if file.startswith("tests/browser/") else file
+
+    return Files(config)

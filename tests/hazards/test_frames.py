@@ -490,7 +490,7 @@ def test_close_with_one_byte() -> None:
         memoryview(b"abcdefgh").cast("B", [2, 4]),
         memoryview(b""),
     ],
-    ids=repr,
+    ids=["bytes", "bytearray", "view", "stride", "reversed", "doubles", "rows", "empty"],
 )
 def test_payload_is_what_the_buffer_holds(buffer: Any) -> None:
     expected = buffer.tobytes() if isinstance(buffer, memoryview) else bytes(buffer)
