@@ -26,15 +26,14 @@ import "./page/live.js";
 import "./page/members.js";
 import "./page/messages.js";
 import "./page/notifications.js";
-import { joinRoom } from "./page/rooms.js";
+import { DEFAULT_ROOM, joinRoom } from "./page/rooms.js";
 import "./page/search.js";
 import { renderStatus } from "./page/status.js";
 import { stopTyping } from "./page/typing.js";
 import { WatchedSocket } from "./page/wire.js";
 import { explain } from "./page/words.js";
-import { currentLogin, freshToken } from "./session.js";
+import { currentLogin, freshToken, logOut } from "./session.js";
 
-const DEFAULT_ROOM = "lobby";
 const NAME_KEY = "chat.name";
 
 function say(text, tone) {
@@ -66,7 +65,7 @@ async function signIn(name) {
     if (chat.client === client) refuse(error);
     return;
   }
-  remember(NAME_KEY, client.name);
+  if (client.role === "guest") remember(NAME_KEY, client.name);
   say("", "info");
   $("welcome").hidden = true;
   $("app").hidden = false;
@@ -107,13 +106,19 @@ function signOut() {
   $("name").focus();
 }
 
+/** At the press of a button: the login ends too, or a reload would bring us back. */
+async function signOutForGood() {
+  signOut();
+  await logOut().catch(() => {});
+}
+
 /** The server does not want us back, or does not know us any more: say why, and stay away. */
 function showEnd({ code, reason }) {
   signOut();
   const isForbidden = code === "forbidden";
   $("welcome").hidden = true;
   $("ended").hidden = false;
-  $("ended-heading").textContent = isForbidden ? "You were put out" : "You are no longer signed in";
+  $("ended-heading").textContent = isForbidden ? "You were removed" : "You are no longer signed in";
   $("ended-reason").textContent = explain({ code, message: reason });
   $("ended-heading").focus();
 }
@@ -147,7 +152,7 @@ $("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   signIn($("name").value.trim());
 });
-$("sign-out").addEventListener("click", signOut);
+$("sign-out").addEventListener("click", signOutForGood);
 $("change-name").addEventListener("click", signOut);
 $("ended-back").addEventListener("click", signOut);
 

@@ -391,7 +391,7 @@ export class ChatClient extends Commands {
 
   /** Put out by somebody else: nothing is entered again. */
   #expelled({ room, by, reason }) {
-    const why = reason ? `${by} has put you out: ${reason}` : `${by} has put you out.`;
+    const why = reason ? `${by} removed you: ${reason}` : `${by} removed you.`;
     const error = new ChatError("expelled", why);
     this.#forget(room, error);
     this.#emit("expelled", { room, error });

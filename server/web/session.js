@@ -42,10 +42,16 @@ export function currentLogin() {
   }
 }
 
-/** Makes a request, with the token where there is one, and returns the answer's JSON. */
-export async function request(method, path, body) {
+/**
+ * Makes a request, with the token where there is one, and returns the answer's JSON.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {object} [body]
+ * @param {Login | null} [login]    whose token it has
+ */
+export async function request(method, path, body, login = currentLogin()) {
   const headers = { Accept: "application/json" };
-  const login = currentLogin();
   if (login) headers.Authorization = `Bearer ${login.token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const response = await fetch(path, {
@@ -87,10 +93,9 @@ export async function freshToken() {
   }
 }
 
+/** Ends the login: here at once, even where the server cannot be told. */
 export async function logOut() {
-  try {
-    if (currentLogin()) await request("POST", "/logout", {});
-  } finally {
-    sessionStorage.removeItem(KEY);
-  }
+  const login = currentLogin();
+  sessionStorage.removeItem(KEY);
+  if (login) await request("POST", "/logout", {}, login);
 }

@@ -104,7 +104,7 @@ def show_features(pages: list[ChatPage], server: ChatServer, folder: Path) -> No
     ada.wait_text(".seen", "Seen by Grace Hopper, Linus")
     picture("chat-read-marks")
 
-    ada.click("button[aria-label='Look after Linus']")
+    ada.click("button[aria-label='Manage Linus']")
     picture("chat-moderation")
     ada.click("#moderate-cancel")
 

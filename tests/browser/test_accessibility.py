@@ -80,6 +80,9 @@ def test_everything_works_by_keyboard(pages: tuple[ChatPage, ChatPage]) -> None:
     ada.wait_room("kitchen")
     keyboard.tab_to("Leave #kitchen")
     keyboard.press(Keys.ENTER)
+    ada.wait(lambda: ada.focused() == "Cancel", "the question")
+    keyboard.tab_to("Leave")
+    keyboard.press(Keys.ENTER)
     ada.wait_room("lobby")
     keyboard.tab_to("Sign out")
     keyboard.press(Keys.ENTER)
@@ -113,9 +116,9 @@ def test_looking_after_a_room_works_by_keyboard(ada_and_grace: tuple[ChatPage, C
     ada, grace = ada_and_grace
     ada.create_room("kitchen")
     grace.open_entry("other-rooms", "kitchen")
-    ada.wait_shown("button[aria-label='Look after Grace']")
+    ada.wait_shown("button[aria-label='Manage Grace']")
     keyboard = Keyboard(ada)
-    for name, dialog in (("About the room", "room"), ("Look after Grace", "moderate")):
+    for name, dialog in (("Room settings", "room"), ("Manage Grace", "moderate")):
         keyboard.tab_to(name)
         keyboard.press(Keys.ENTER)
         ada.wait_shown(f"#{dialog}")

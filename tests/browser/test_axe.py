@@ -110,7 +110,7 @@ def test_the_chat(
         ada.click("#sidebar .drawer-close")
         ada.click("#open-members")
     assert faults(ada) == []
-    ada.click("button[aria-label='Look after Grace']")
+    ada.click("button[aria-label='Manage Grace']")
     assert faults(ada) == []
     ada.click("#moderate-cancel")
     ada.click("#open-room")
@@ -154,7 +154,7 @@ def test_logging_in_and_looking_after_the_chat(
     assert faults(page) == []
     page.click("button[aria-label='Kick Bob']")
     page.driver.switch_to.alert.accept()
-    bob.wait_text("#ended-heading", "You were put out")
+    bob.wait_text("#ended-heading", "You were removed")
     assert faults(bob) == []
     for each in (page, bob):
         each.driver.get("about:blank")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 Pair = tuple["ChatPage", "ChatPage"]
-TAKEN_BACK = "This message was taken back."
+TAKEN_BACK = "This message was deleted."
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_message_is_changed_by_pointer(talking: Pair) -> None:
     hover(ada, "frist")
     ada.click(".message:hover .edit")
     assert ada.value() == "frist"
-    assert ada.texts("#task-name") == ["Changing your message"]
+    assert ada.texts("#task-name") == ["Editing your message"]
     assert ada.find("#send").accessible_name == "Save"
     ada.send(Keys.BACKSPACE * 5 + "first")
     for page in talking:
@@ -86,7 +86,7 @@ def test_a_message_is_taken_back_by_keyboard(talking: Pair) -> None:
     ada.write(Keys.ARROW_UP)
     ada.write(Keys.CONTROL + "a" + Keys.NULL + Keys.BACKSPACE)
     ada.send("")
-    ada.wait_text("#take-back-text", "scnd")
+    ada.wait_text("#confirm-quoted", "scnd")
     keyboard = ActionChains(ada.driver)
     keyboard.send_keys(Keys.TAB, Keys.ENTER).perform()
     for page in talking:
@@ -103,9 +103,9 @@ def test_who_thinks_again_keeps_the_message(talking: Pair) -> None:
     ada, _ = talking
     hover(ada, "frist")
     ada.click(".message:hover .take-back")
-    ada.wait_text("#take-back-text", "frist")
+    ada.wait_text("#confirm-quoted", "frist")
     ActionChains(ada.driver).send_keys(Keys.ENTER).perform()
-    ada.wait(lambda: not ada.texts("#take-back-text"), "the dialog to close")
+    ada.wait(lambda: not ada.texts("#confirm-quoted"), "the dialog to close")
     assert ada.messages() == ["frist", "scnd", "mine"]
 
 
@@ -125,7 +125,7 @@ def test_who_joins_later_sees_what_became_of_messages(talking: Pair) -> None:
     ada.wait_message("frist! (edited)")
     hover(ada, "scnd")
     ada.click(".message:hover .take-back")
-    ada.click("#take-back-confirm")
+    ada.click("#confirm-yes")
     ada.wait_message(TAKEN_BACK)
     grace.click("#leave")
     grace.wait_room("lobby")

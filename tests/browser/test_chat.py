@@ -84,7 +84,14 @@ def test_rooms_come_fill_and_go(ada_and_grace: Pair) -> None:
     grace.wait_members("Grace")
     grace.wait_text(".note", "Ada left")
     ada.wait_entry("other-rooms", "kitchen")
+    # With its last member a room goes, and all that was said in it: so that is asked before.
     grace.click("#leave")
+    grace.wait_text("#confirm-heading", "Leave #kitchen?")
+    grace.click("#confirm button:not(#confirm-yes)")
+    grace.wait_gone("#confirm")
+    assert grace.texts("#title") == ["#kitchen"]
+    grace.click("#leave")
+    grace.click("#confirm-yes")
     grace.wait_room("lobby")
     for page in ada_and_grace:
         page.wait_no_entry("other-rooms", "kitchen")

@@ -121,3 +121,18 @@ def test_who_is_no_longer_logged_in_is_told_so(
     page.wait_text("#ended-heading", "You are no longer signed in")
     assert page.texts("#ended-reason") == ["This server asks for a login."]
     console_errors(page.driver)
+
+
+def test_who_signs_out_is_not_back_after_a_reload(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    page = ChatPage(browsers[0])
+    log_in(page, guarded, "Bob")
+    page.wait_room("lobby")
+    page.click("#sign-out")
+    page.wait_shown("#welcome")
+    page.driver.refresh()
+    page.wait_shown("#welcome")
+    assert page.texts("#app") == []
+    # Nor does the page remember for the next one who it was.
+    assert page.find("#name").get_property("value") == ""

@@ -39,7 +39,7 @@ def in_kitchen(ada_and_grace: Pair) -> Pair:
 
 def look_after(page: ChatPage, name: str, action: str, reason: str = "") -> None:
     """Open the dialog about a member, and do something."""
-    page.click(f"button[aria-label='Look after {name}']")
+    page.click(f"button[aria-label='Manage {name}']")
     page.find("#moderate-reason").send_keys(reason)
     page.click(f"#moderate [data-action={action}]")
 
@@ -60,7 +60,7 @@ def test_everybody_sees_who_looks_after_a_room(in_kitchen: Pair) -> None:
     look_after(ada, "Grace", "promote")
     grace.wait_text("#member-list .entry-note", "you, moderator")
     ada.wait_text("#member-list .entry-note", "moderator")
-    grace.wait_shown("button[aria-label='Look after Ada']")
+    grace.wait_shown("button[aria-label='Manage Ada']")
     # Whoever looks after a room does nothing about its owner.
     look_after(grace, "Ada", "kick")
     grace.wait_text("#moderate-message", "This is for the owner of the room.")
@@ -72,7 +72,7 @@ def test_everybody_sees_who_looks_after_a_room(in_kitchen: Pair) -> None:
 def test_who_is_put_out_hears_why(in_kitchen: Pair) -> None:
     ada, grace = in_kitchen
     look_after(ada, "Grace", "kick", "too much <b>noise</b>")
-    text = "You are no longer in #kitchen. Ada has put you out: too much <b>noise</b>."
+    text = "You are no longer in #kitchen. Ada removed you: too much <b>noise</b>."
     grace.wait_text(".toast-text", text)
     grace.wait_room("lobby")
     ada.wait_members("Ada")
@@ -89,7 +89,7 @@ def test_who_is_kept_out_stays_out_until_let_in_again(in_kitchen: Pair) -> None:
     ada.click("#open-room")
     ada.find("#room-person").send_keys("Grace")
     ada.click("#room [data-action=unban]")
-    ada.wait_text("#room-done", "Grace may come back.")
+    ada.wait_text("#room-done", "Grace is no longer banned.")
     ada.find("#room-person").send_keys(Keys.ESCAPE)
     grace.open_entry("other-rooms", "kitchen")
     grace.wait_room("kitchen")
@@ -113,6 +113,8 @@ def test_a_room_for_members_is_for_those_who_are_invited(in_kitchen: Pair) -> No
     ada, grace = in_kitchen
     set_access(ada, "members")
     grace.click("#leave")
+    grace.wait_text("#confirm-text", "You can only come back when you are invited.")
+    grace.click("#confirm-yes")
     grace.wait_room("lobby")
     grace.open_entry("other-rooms", "kitchen")
     grace.wait_text(".toast-text", "This room is for those who were invited.")
@@ -123,7 +125,7 @@ def test_a_room_for_members_is_for_those_who_are_invited(in_kitchen: Pair) -> No
     ada.find("#room-person").clear()
     ada.find("#room-person").send_keys("Grace")
     ada.click("#room [data-action=invite]")
-    ada.wait_text("#room-done", "Grace may come in.")
+    ada.wait_text("#room-done", "Grace is invited.")
     grace.open_entry("other-rooms", "kitchen")
     grace.wait_room("kitchen")
 
@@ -150,8 +152,8 @@ def test_moderators_take_back_what_others_said(in_kitchen: Pair) -> None:
     )
     assert item.get_attribute("data-can") == "take-back"
     ada.driver.execute_script("arguments[0].querySelector('.take-back').click()", item)
-    ada.click("#take-back-confirm")
-    grace.wait_message("This message was taken back.")
+    ada.click("#confirm-yes")
+    grace.wait_message("This message was deleted.")
 
 
 def test_who_is_away_is_listed_with_the_time(
@@ -188,7 +190,7 @@ def test_who_is_put_out_of_the_chat_hears_why_and_stays_out(
     ada.driver.get(f"{guarded.url}admin")
     ada.click("button[aria-label='Kick Bob']")
     ada.driver.switch_to.alert.accept()
-    bob.wait_text("#ended-heading", "You were put out")
+    bob.wait_text("#ended-heading", "You were removed")
     assert bob.texts("#app") == []
     assert bob.focused() == "ended-heading"
     assert bob.texts("#ended-reason")[0].endswith(".")
@@ -229,6 +231,6 @@ def test_a_private_message_is_changed_and_taken_back_for_both(ada_and_grace: Pai
         page.wait_message("frist! (edited)")
     ada.write(Keys.ARROW_UP)
     ada.click("#task-delete")
-    ada.click("#take-back-confirm")
+    ada.click("#confirm-yes")
     for page in ada_and_grace:
-        page.wait_message("This message was taken back.")
+        page.wait_message("This message was deleted.")

@@ -103,13 +103,13 @@ def test_a_pattern_that_is_none_is_refused_with_a_reason(ada: ChatPage) -> None:
 def test_nobody_is_asked_before_pressing_the_button(watched: ChatPage) -> None:
     assert watched.driver.execute_script("return window.asked") == 0
     watched.click("[data-tool=notifications]")
-    watched.wait_text("#desktop-button", "Show them outside")
+    watched.wait_text("#desktop-button", "Turn on desktop notifications")
     assert watched.driver.execute_script("return window.asked") == 0
     watched.click("#desktop-button")
-    watched.wait_text("#desktop-button", "Keep them inside")
+    watched.wait_text("#desktop-button", "Turn off desktop notifications")
     assert watched.driver.execute_script("return window.asked") == 1
     watched.click("#desktop-button")
-    watched.wait_text("#desktop-button", "Show them outside")
+    watched.wait_text("#desktop-button", "Turn on desktop notifications")
 
 
 def test_who_looks_elsewhere_is_notified(

@@ -161,7 +161,7 @@ export class Line {
     socket.onopen = live(() => this.#hello(socket));
     socket.onmessage = live((event) => this.#receive(event.data));
     socket.onclose = live(({ code, reason }) => {
-      if (code === FORBIDDEN) this.end(new ChatError("forbidden", reason || "You were put out."));
+      if (code === FORBIDDEN) this.end(new ChatError("forbidden", reason || "You were removed."));
       else this.#lost("connection_lost", reason);
     });
     this.#timer = this.#clock.setTimeout(

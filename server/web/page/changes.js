@@ -9,6 +9,7 @@
 
 import { chat, on } from "./chat.js";
 import { box, releaseBox, takeBox } from "./composer.js";
+import { confirmed } from "./confirm.js";
 import { $, toast } from "./dom.js";
 import { written } from "./items.js";
 import { explain } from "./words.js";
@@ -32,7 +33,7 @@ function change(item) {
   const { active, client } = chat;
   const { offset, text: before } = written.get(item);
   const task = {
-    name: "Changing your message",
+    name: "Editing your message",
     verb: "Save",
     async submit(text) {
       if (text === "") return takeBack(item);
@@ -57,24 +58,24 @@ function change(item) {
   item.scrollIntoView({ block: "nearest" });
 }
 
-function takeBack(item) {
+async function takeBack(item) {
   const { active, client } = chat;
   const { offset, text } = written.get(item);
-  const dialog = $("take-back");
-  $("take-back-text").textContent = text;
-  dialog.returnValue = "";
-  dialog.onclose = async () => {
-    if (dialog.returnValue !== "yes") return;
-    try {
-      if (active.kind === "room") await client.delete(active.name, offset);
-      else await client.deletePrivate(offset);
-      if (changing === item) releaseBox();
-      box.focus();
-    } catch (error) {
-      toast(explain(error));
-    }
+  const question = {
+    title: "Delete this message?",
+    text: "Nobody can read it any more. It stays to be seen that there was one.",
+    quoted: text,
+    verb: "Delete",
   };
-  dialog.showModal();
+  if (!(await confirmed(question))) return;
+  try {
+    if (active.kind === "room") await client.delete(active.name, offset);
+    else await client.deletePrivate(offset);
+    if (changing === item) releaseBox();
+    box.focus();
+  } catch (error) {
+    toast(explain(error));
+  }
 }
 
 /** The arrow up goes to our last message, and on from each to the one before it. */

@@ -42,14 +42,14 @@ export function renderDesktop() {
   const denied = exists && Notification.permission === "denied";
   const wanted = isWanted();
   $("desktop-text").textContent = !exists
-    ? "This browser shows no notifications outside of the page."
+    ? "This browser has no desktop notifications."
     : denied
-      ? "Your browser was told to show no notifications of this page."
+      ? "Your browser blocks desktop notifications of this page."
       : wanted
-        ? "Private messages, mentions and notifications also appear outside of the page."
-        : "Private messages, mentions and notifications can appear outside of the page, too.";
+        ? "Private messages, mentions and notifications also appear on your desktop."
+        : "Private messages, mentions and notifications can also appear on your desktop.";
   $("desktop-button").hidden = !exists || denied;
-  $("desktop-button").textContent = wanted ? "Keep them inside" : "Show them outside";
+  $("desktop-button").textContent = wanted ? "Turn off desktop notifications" : "Turn on desktop notifications";
 }
 
 $("desktop-button").addEventListener("click", toggle);

@@ -29,11 +29,17 @@ export function setAvatar(node, name) {
   node.dataset.hue = hash % 8;
 }
 
+/**
+ * An address ends before white space, quotes and angle brackets, and before what would turn it
+ * around: marks of direction.
+ */
+const ADDRESS = /\bhttps?:\/\/[^\s<>"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gi;
+
 /** Text with its http(s) addresses as links. No other scheme becomes a link. */
 export function linked(text) {
   const nodes = [];
   let end = 0;
-  for (const match of text.matchAll(/\bhttps?:\/\/[^\s<>"]+/gi)) {
+  for (const match of text.matchAll(ADDRESS)) {
     const address = match[0].replace(/[.,;:!?)\]}']+$/, "");
     if (!URL.canParse(address)) continue;
     nodes.push(text.slice(end, match.index));

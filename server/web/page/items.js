@@ -73,7 +73,7 @@ export function loggedItem(target, message) {
 export function changeText(item, text) {
   Object.assign(written.get(item), { text: text ?? "", deleted: text === null });
   const place = item.querySelector(".text");
-  if (text === null) place.replaceChildren(element("em", "", "This message was taken back."));
+  if (text === null) place.replaceChildren(element("em", "", "This message was deleted."));
   else place.replaceChildren(...content(text), element("small", "edited", " (edited)"));
 }
 

@@ -81,7 +81,7 @@ function createItem(name) {
     item.replaceChildren(self);
   }
   const button = clone("moderate-template");
-  button.setAttribute("aria-label", `Look after ${name}`);
+  button.setAttribute("aria-label", `Manage ${name}`);
   button.addEventListener("click", () => openModeration(chat.active, name));
   item.classList.add("person");
   item.append(button);

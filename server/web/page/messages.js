@@ -53,7 +53,7 @@ function edited(target, { from, target: offset, text }) {
   const item = target?.items.get(offset);
   if (!item) return;
   changeText(item, text);
-  if (target.isActive && from !== me()) announce(`${from} changed a message: ${text}`);
+  if (target.isActive && from !== me()) announce(`${from} edited a message: ${text}`);
 }
 
 function deleted(target, { from, target: offset }) {
@@ -61,7 +61,7 @@ function deleted(target, { from, target: offset }) {
   if (!item) return;
   changeText(item, null);
   tell("message-deleted", item);
-  if (target.isActive && from !== me()) announce(`${from} took a message back`);
+  if (target.isActive && from !== me()) announce(`${from} deleted a message`);
 }
 
 onClient({

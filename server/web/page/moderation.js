@@ -14,13 +14,13 @@ import { explain } from "./words.js";
 
 /** What was done, for the ear. */
 const DONE = {
-  kick: "was put out",
-  ban: "was put out and may not come back",
-  unban: "may come back",
-  invite: "may come in",
+  kick: "was removed",
+  ban: "was removed and banned",
+  unban: "is no longer banned",
+  invite: "is invited",
   uninvite: "is no longer invited",
-  promote: "looks after the room, too",
-  demote: "no longer looks after the room",
+  promote: "is a moderator now",
+  demote: "is no longer a moderator",
 };
 
 /** Do something, and say in a dialog's line what is wrong with it. Tells whether it was done. */
@@ -68,7 +68,7 @@ $("moderate").addEventListener("click", async ({ target }) => {
   render();
 });
 
-// -- About the room -----------------------------------------------------------------------------
+// -- Room settings ------------------------------------------------------------------------------
 
 function openRoom() {
   const { active } = chat;

@@ -75,7 +75,7 @@ function patternItem(pattern) {
   const item = clone("pattern-template");
   item.querySelector("code").textContent = pattern;
   const button = item.querySelector("button");
-  button.setAttribute("aria-label", `Hear no more of ${pattern}`);
+  button.setAttribute("aria-label", `Unsubscribe from ${pattern}`);
   button.addEventListener("click", async () => {
     if (await change(() => chat.client.unsubscribe(pattern))) $("subscribe-pattern").focus();
   });

@@ -5,7 +5,8 @@
  */
 
 import { addCount } from "./badge.js";
-import { chat, onClient, onRender, render } from "./chat.js";
+import { chat, me, on, onClient, onRender, render } from "./chat.js";
+import { confirmed } from "./confirm.js";
 import {
   activate,
   conversation,
@@ -17,6 +18,11 @@ import {
 import { $, reconcile, toast } from "./dom.js";
 import { entry, personMark, roomMark, updateEntry } from "./entries.js";
 import { collator, explain, plural } from "./words.js";
+
+/** The room that is for everybody, and that stays without members. */
+export const DEFAULT_ROOM = "lobby";
+/** So many other rooms can be searched. */
+const FILTERED = 10;
 
 /** Join a room, and open it. @param {string} room */
 export async function joinRoom(room, { open = true } = {}) {
@@ -31,10 +37,21 @@ export async function joinRoom(room, { open = true } = {}) {
   if (joined && open) activate(joined);
 }
 
+/** What is lost for us when we leave a room; "" where coming back is all it takes. */
+function lossOf({ name, members, people, morePeople, access }) {
+  const others = [...people.keys(), ...members].some((member) => member !== me());
+  if (name !== DEFAULT_ROOM && !others && !morePeople)
+    return "You are its last member: the room ends, with all that was said in it.";
+  return access === "members" ? "You can only come back when you are invited." : "";
+}
+
 async function leaveActive() {
   const { active, client } = chat;
   if (!active) return;
   if (active.kind === "room") {
+    const loss = lossOf(active);
+    const question = { title: `Leave ${active.title}?`, text: loss, verb: "Leave" };
+    if (loss && !(await confirmed(question))) return;
     try {
       await client.leave(active.name);
     } catch (error) {
@@ -84,8 +101,8 @@ function describeJoined(room) {
   const { members, isActive, unread, mentions } = findRoom(room);
   const count = chat.directory.get(room) ?? members.size;
   const label = `${room}, ${plural(count, "member", "members")}`;
-  const counts = { note: String(count), unread: unread.size, mentions: mentions.size };
-  return { name: room, label, ...counts, current: isActive };
+  const counts = { unread: unread.size, mentions: mentions.size };
+  return { name: room, label, note: "", ...counts, current: isActive };
 }
 
 function renderJoined() {
@@ -101,15 +118,18 @@ function renderJoined() {
 function describeOther(room) {
   const count = chat.directory.get(room);
   const label = `Join ${room}, ${plural(count, "member", "members")}`;
-  return { name: room, label, note: String(count) };
+  return { name: room, label, note: plural(count, "member", "members") };
 }
 
 function renderOthers() {
   const others = [...chat.directory.keys()].filter((room) => !findRoom(room));
   others.sort(collator.compare);
   $("other-rooms-section").hidden = others.length === 0;
+  $("room-filter").hidden = others.length < FILTERED;
+  const wanted = $("room-filter").hidden ? "" : $("room-filter").value.trim().toLowerCase();
+  const shown = others.filter((room) => room.toLowerCase().includes(wanted));
   const create = (room) => entry(roomMark, () => joinRoom(room));
-  reconcile($("other-rooms"), others, create, describeOther, updateEntry);
+  reconcile($("other-rooms"), shown, create, describeOther, updateEntry);
 }
 
 function describePerson(name) {
@@ -128,6 +148,10 @@ for (const renderer of [renderJoined, renderOthers, renderPeople]) onRender(rend
 addCount(() => [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread.size, 0));
 
 $("leave").addEventListener("click", leaveActive);
+$("room-filter").addEventListener("input", renderOthers);
+on("sign-out", () => {
+  $("room-filter").value = "";
+});
 $("new-room-button").addEventListener("click", () => {
   $("new-room-name").value = "";
   $("new-room-message").textContent = "";

@@ -42,6 +42,7 @@ function onScroll() {
   if (isAtEnd()) chat.active.pinned = true;
   else if (wentBack) chat.active.pinned = false;
   if (chat.active.pinned && !wasPinned) render();
+  renderWay();
   fetchWhereNeeded();
 }
 
@@ -141,19 +142,34 @@ function prepend(target, messages) {
   if (target.isActive) scroller.scrollTop = scroller.scrollHeight - fromEnd;
 }
 
+/** Whether something new came where nobody looks. */
+let hasNews = false;
+
 /** Say that there is something new where nobody looks. */
 export function offerNewest() {
-  $("to-newest").hidden = false;
+  hasNews = true;
+  renderWay();
+}
+
+/** The way to the newest message, for who is a page away from it, or does not know of it. */
+function renderWay() {
+  const { scrollHeight, scrollTop, clientHeight } = $("scroller");
+  const reads = chat.active !== null && !chat.active.pinned;
+  if (!reads) hasNews = false;
+  const isFar = scrollHeight - scrollTop > 2 * clientHeight;
+  $("to-newest").hidden = !reads || !(hasNews || isFar);
+  $("to-newest-text").textContent = hasNews ? "New messages" : "Latest messages";
 }
 
 onRender(() => {
-  if (!chat.active || chat.active.pinned) $("to-newest").hidden = true;
+  renderWay();
   keepInView();
 });
 
 on("enter", () => {
   lastTop = $("scroller").scrollTop;
-  $("to-newest").hidden = true;
+  hasNews = false;
+  renderWay();
   fetchWhereNeeded();
 });
 on("sign-out", () => beginInbox(1));

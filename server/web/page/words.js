@@ -22,7 +22,7 @@ export const explain = ({ code, message }) => EXPLANATIONS[code] ?? sentence(mes
 
 export const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
-export const collator = new Intl.Collator();
+export const collator = new Intl.Collator(undefined, { numeric: true });
 export const clockTime = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 export const fullTime = new Intl.DateTimeFormat(undefined, {
   dateStyle: "full",
