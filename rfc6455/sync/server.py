@@ -1,7 +1,7 @@
 """A WebSocket server on threads.
 
-What lives here: listening, who may come in, the threads that run the application's handler, and a
-graceful end. This file does not know about requests, nor about messages.
+What lives here: who may come in, the threads that run the application's handler, and a graceful
+end. This file does not know how connections are accepted, nor about requests and messages.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
-from itertools import chain
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from ..addresses import TrustedProxies, address_group
 from ..budget import PROCESS_BUDGET, MemoryBudget
@@ -29,13 +28,12 @@ from ..farewell import Drained, ReconnectHint, farewells
 from ..headers import Headers
 from ..http import Request
 from ..limits import Limits
-from ..listening import checked_port, remove_unix_socket, tcp_sockets, unix_socket
 from ..logs import LoggerLike, LogSampler
 from ..observer import ObserverLike
 from ..origins import OriginsLike
 from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
-from .accepting import Accepting
+from .accepting import Listening
 from .connection import WebSocket
 from .endpoint import Endpoint
 from .incoming import Incoming, Options, ProcessRequest, ProcessResponse
@@ -155,40 +153,7 @@ def serve(
         observer=observer,
         logger=logger,
     )
-    return Server(options, Listening(host, port, path, sock, reuse_port, backlog))
-
-
-class Listening(NamedTuple):
-    """Where a server listens; the arguments of `serve` of these names have the details."""
-
-    host: str | Sequence[str] | None
-    port: int | None
-    path: str | os.PathLike[str] | None
-    sock: socket.socket | Sequence[socket.socket] | None
-    reuse_port: bool
-    backlog: int
-
-    def bind(self) -> list[socket.socket]:
-        """Returns the sockets.
-
-        Raises:
-            OSError: there is nothing to listen on.
-        """
-        if self.sock is not None:
-            return [self.sock] if isinstance(self.sock, socket.socket) else list(self.sock)
-        if self.path is not None:
-            return [unix_socket(self.path)]
-        hosts = [self.host] if self.host is None or isinstance(self.host, str) else self.host
-        found = [
-            socket.getaddrinfo(
-                host or None,
-                checked_port(self.port),
-                type=socket.SOCK_STREAM,
-                flags=socket.AI_PASSIVE,
-            )
-            for host in hosts
-        ]
-        return tcp_sockets(chain.from_iterable(found), reuse_port=self.reuse_port)
+    return Server(options, Listening(host, port, path, sock, reuse_port, backlog, ssl))
 
 
 class Server:
@@ -197,9 +162,7 @@ class Server:
     def __init__(self, options: Options, listening: Listening) -> None:
         self.options = options
         self._listening = listening
-        self._listeners: tuple[socket.socket, ...] = ()
         self._starting = threading.Lock()
-        self._sockets = ExitStack()
         self._changed = threading.Condition()
         self._clients: dict[threading.Thread, Incoming | Endpoint] = {}
         self._refusing: set[threading.Thread] = set()
@@ -215,7 +178,7 @@ class Server:
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The listening sockets."""
-        return self._listeners
+        return self._listening.sockets
 
     @property
     def connections(self) -> frozenset[Endpoint]:
@@ -237,26 +200,14 @@ class Server:
             OSError: an address or a path is in use, or is not this machine's.
             UsageError: it was closed.
         """
-        if self.is_closing:
+        if self._farewell is not None:
             raise UsageError("a server that was closed does not start again")
-        with self._starting, ExitStack() as sockets:
-            if self._listeners:
-                return self
-            listeners = self._listening.bind()
-            for sock in listeners:
-                sockets.callback(sock.close)
-            for sock in listeners:
-                if self._listening.path is not None:
-                    sockets.callback(remove_unix_socket, sock, os.stat(sock.getsockname()))
-                sock.listen(self._listening.backlog)
-                sock.setblocking(False)
-            accepting = Accepting(listeners, self._take_in, self.options.logger)
-            sockets.callback(accepting.stop)
-            with self._changed:
+        with self._starting:
+            if not self._listening.sockets:
+                self._listening.open(self._take_in, self.options.logger)
                 # Another thread may have closed it meanwhile.
-                if not self.is_closing:
-                    self._listeners = tuple(listeners)
-                    self._sockets = sockets.pop_all()
+                if self.is_closing:
+                    self._listening.close()
         return self
 
     def serve_forever(self) -> None:
@@ -376,13 +327,7 @@ class Server:
             OSError: a file cannot be read, or (as `ssl.SSLError`) is malformed, or the key does not
                 belong to the certificate. The old certificate stays.
         """
-        context = self.options.ssl
-        if context is None:
-            raise UsageError("this server does not speak TLS")
-        # A context that has refused a file may be left with half of it.
-        trial = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
-        trial.load_cert_chain(certfile, keyfile, password)
-        context.load_cert_chain(certfile, keyfile, password)
+        self._listening.reload_certificate(certfile, keyfile, password)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -399,8 +344,7 @@ class Server:
                 return []
             self._farewell = farewell
             clients = list(self._clients.values())
-        self._sockets.close()
-        self._listeners = ()
+        self._listening.close()
         self._stopped.set()
         for client in clients:
             if isinstance(client, Incoming):

@@ -473,13 +473,13 @@ def test_a_server_that_is_closed_while_it_starts_does_not_listen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = serve(echo, "127.0.0.1", 0)
-    bind = server._listening.bind
+    bind = server._listening._bind
 
-    def bind_and_close(_: object) -> list[socket.socket]:
+    def bind_and_close() -> list[socket.socket]:
         server.close()
         return bind()
 
-    monkeypatch.setattr(type(server._listening), "bind", bind_and_close)
+    monkeypatch.setattr(server._listening, "_bind", bind_and_close)
     server.start()
     assert server.sockets == ()
     server.wait_closed()
