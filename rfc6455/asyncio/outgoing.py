@@ -18,6 +18,7 @@ from ..errors import ConnectionClosed, connection_closed
 from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
+from ..state import OPEN
 from .channel import Channel
 from .departures import departures
 
@@ -256,7 +257,11 @@ class Outgoing(Channel, asyncio.Protocol):
             frames = core.frames_to_send if self._observer is not None else 0
             data = core.data_to_send()
             if data and not self._transport.is_closing():
-                self._write(data)
+                # A last word is not worth asking the transport for its socket.
+                if core.state is OPEN:
+                    self._write(data)
+                else:
+                    self._transport.write(data)
                 if self._observer is not None:
                     self._observer.sent(self, data, frames)
 

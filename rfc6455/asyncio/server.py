@@ -161,6 +161,7 @@ class Server:
         self.options = options
         self._listening = listening
         self._started = False
+        self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
         self.reception = Reception(
             options.route,
             options.router,
@@ -169,10 +170,13 @@ class Server:
             self.log_failure,
         )
         self._incoming: set[Incoming] = set()
-        # With what each is counted as among its like, and the task that ends with it, if one does.
+        # With what each is counted as among its like; the tasks of their handlers; and those whose
+        # handlers end with them.
         self._connections: dict[Endpoint, str] = {}
-        self._bound: dict[Endpoint, asyncio.Task[None]] = {}
+        self._handlers: dict[Endpoint, asyncio.Task[None]] = {}
+        self._bound: set[Endpoint] = set()
         self._groups: Counter[str] = Counter()
+        # All others, and of handlers those that go on after their connection.
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = LogSampler(options.logger)
         self._turns: deque[tuple[float, Endpoint]] = deque()
@@ -205,7 +209,7 @@ class Server:
             OSError: an address or a path is in use, or is not this machine's.
             UsageError: it was closed.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         if self._closing.is_set():
             raise UsageError("a server that was closed does not start again")
         if not self._started:
@@ -432,8 +436,12 @@ class Server:
         group = self._connections.pop(websocket)
         if self._closing.is_set():
             self._ended[websocket.close_code != CloseCode.ABNORMAL_CLOSURE] += 1
-        if (task := self._bound.pop(websocket, None)) is not None:
-            task.cancel()
+        task = self._handlers.pop(websocket, None)
+        if task is not None and not task.done():
+            self._wait_for(task)
+            if websocket in self._bound:
+                task.cancel()
+        self._bound.discard(websocket)
         self._forget(group)
 
     def _forget(self, group: str) -> None:
@@ -448,18 +456,23 @@ class Server:
 
     def spawn(self, coroutine: Any) -> asyncio.Task[None]:
         """Runs a coroutine as a task that the server's end waits for."""
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
+        task: asyncio.Task[None] = self._loop.create_task(coroutine)
+        self._wait_for(task)
+        return task
+
+    def _wait_for(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     def attend(self, websocket: Endpoint, accepted: Accepted) -> None:
         """Runs the handler of a connection, if it has one, in a task."""
         if isinstance(websocket, WebSocket):
             route = accepted.route
-            task = self.spawn(self._handle(websocket, route.handler, accepted.arguments))
+            self._handlers[websocket] = self._loop.create_task(
+                self._handle(websocket, route.handler, accepted.arguments)
+            )
             if route.cancel_on_disconnect:
-                self._bound[websocket] = task
+                self._bound.add(websocket)
 
     async def _handle(
         self, websocket: WebSocket, handler: Callable[..., Any], arguments: dict[str, Any]

@@ -531,6 +531,7 @@ async def test_many_connections_leave_nothing_behind() -> None:
         assert server.connections == frozenset()
         assert server._incoming == set()
         assert server._tasks == set()
+        assert server._handlers == {}
 
 
 @virtual_time

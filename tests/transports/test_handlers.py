@@ -127,6 +127,7 @@ async def test_a_handler_may_be_cancelled_at_the_end(
         assert len(cancelled) == 1
         await peer.rest()
         assert server._tasks == set()
+        assert server._handlers == {}
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
@@ -152,6 +153,7 @@ async def test_a_handler_that_has_returned_is_not_cancelled() -> None:
         await settle()
         assert server.connections == frozenset()
         assert server._tasks == set()
+        assert server._handlers == {}
     assert ended == [None]
 
 
