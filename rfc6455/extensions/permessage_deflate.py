@@ -16,15 +16,12 @@ from typing import Any, Final
 from ..close import CloseCode
 from ..errors import ProtocolError
 from .base import Extension, ExtensionFactory, Parameters
+from .codec import TAIL, Compressor, LibraryCompressor, new_compressor
 
 __all__ = ["PermessageDeflate"]
 
 NAME: Final = "permessage-deflate"
 RSV1: Final = 0x40
-TAIL: Final = b"\x00\x00\xff\xff"
-"""The end of an empty stored block, which every message ends with and none carries (§7.2.1)."""
-EMPTY_BLOCK: Final = b"\x00"
-"""§7.2.3.6: an empty message, or the end of one that is at a block's end already."""
 STEP: Final = 64 * 1024
 """Bytes that come out of the inflater at a time."""
 PIECE: Final = 32 * 1024
@@ -83,7 +80,7 @@ class PermessageDeflate(ExtensionFactory):
             raise ValueError(f"{name} cannot compress with a window of 8 bits")
         # Libraries differ in their levels. What one refuses must not fail the first message.
         try:
-            self._new_compressor(self.window_bits)
+            LibraryCompressor(self.library, self.level, self.memory_level, self.window_bits)
         except (ValueError, self.library.error) as error:
             raise ValueError(
                 f"{name} knows no level {self.level} with memory level {self.memory_level}"
@@ -93,10 +90,8 @@ class PermessageDeflate(ExtensionFactory):
     def _smallest_window_bits(self) -> int:
         return 8 if self.library.__name__ in KEEPS_8_BITS else 9
 
-    def _new_compressor(self, bits: int) -> Any:
-        library = self.library
-        level = library.Z_DEFAULT_COMPRESSION if self.level is None else self.level
-        return library.compressobj(level, library.DEFLATED, -max(bits, 9), self.memory_level)
+    def _new_compressor(self, bits: int) -> Compressor:
+        return new_compressor(self.library, self.level, self.memory_level, bits)
 
     def offers(self) -> list[Parameters]:
         """Returns our wishes and, for servers that cannot limit their window, the same without."""
@@ -231,7 +226,7 @@ class _Deflate(Extension):
         self._own_takeover = own_takeover
         self._peer_bits = peer_bits
         self._peer_takeover = peer_takeover
-        self._compressor: Any = None
+        self._compressor: Compressor | None = None
         self._inflater: Any = None
         self._history = bytearray()
         self._is_empty = True
@@ -244,22 +239,18 @@ class _Deflate(Extension):
         compressor = self._compressor
         if compressor is None:
             compressor = self._compressor = self._settings._new_compressor(self._own_bits)
-        data: bytes = compressor.compress(payload)
-        end: bytes = compressor.flush(self._settings.library.Z_SYNC_FLUSH)
         if not final:
-            return data + end
+            return compressor.compress(payload) + TAIL if payload else b""
         if not self._own_takeover:
             self._compressor = None
-        return data + _without_tail(end)
+        return compressor.compress(payload)
 
     def share(self) -> Hashable:
         settings = self._settings
         return settings.library.__name__, settings.level, settings.memory_level, self._own_bits
 
     def encode_shared(self, payload: bytes) -> bytes:
-        compressor = self._settings._new_compressor(self._own_bits)
-        data: bytes = compressor.compress(payload)
-        return data + _without_tail(compressor.flush(self._settings.library.Z_SYNC_FLUSH))
+        return self._settings._new_compressor(self._own_bits).compress(payload)
 
     def skip_shared(self) -> None:
         # The peer's window has moved on by a message that our compressor has not seen: it may not
@@ -346,11 +337,6 @@ class _Deflate(Extension):
         if excess > 0:
             del history[:excess]
         history += chunk
-
-
-def _without_tail(data: bytes) -> bytes:
-    # §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."
-    return data[:-4] if data.endswith(TAIL) else data + EMPTY_BLOCK
 
 
 def _invalid(reason: str) -> ProtocolError:

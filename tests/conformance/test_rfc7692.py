@@ -596,10 +596,12 @@ def test_s7_2_1_with_takeover_messages_look_back_at_earlier_ones(role: Role) -> 
     sender = connection(role)
     for _ in range(2):
         sender.send_text("Hello")
-    assert [payload_of(frames).hex() for frames in messages_sent(sender)] == [
-        "f248cdc9c90700",
-        "f200110000",
-    ]
+    first, second = (payload_of(frames) for frames in messages_sent(sender))
+    assert first.hex() == "f248cdc9c90700"
+    # The RFC's example of what may follow is "f200110000"; a compressor may find more.
+    assert len(second) <= 5
+    inflated = inflate(second + TAIL, b"Hello")
+    assert (inflated.data, inflated.longest_distance) == (b"Hello", 5)
 
 
 # §7.2.2: decompression

@@ -7,7 +7,6 @@ the matter of ``test_permessage_deflate.py``.
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -80,8 +79,7 @@ def xor(data: bytes, octet: int = 0x55) -> bytes:
 
 
 def deflate(data: bytes) -> bytes:
-    compressor = zlib.compressobj(1, wbits=-12, memLevel=5)
-    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return DEFLATE.confirm([("client_max_window_bits", "12")]).encode(data, final=True)
 
 
 def test_default_extensions_are_permessage_deflate() -> None:

@@ -1,0 +1,168 @@
+/* DEFLATE for permessage-deflate, in place of zlib at its level 1.
+ *
+ * What lives here: the compressor of a connection, as Python calls it. What it makes, zlib's inflater
+ * understands; how it is made is told in `compressing.h`. This file does not know about frames or
+ * negotiation.
+ */
+
+#include "compressing.h"
+
+typedef struct {
+    PyTypeObject *compressor_type;
+    Workbench *bench; /* one for all: nobody else runs while it is used */
+} ModuleState;
+
+typedef struct {
+    PyObject_HEAD
+    Compressor compressor;
+} CompressorObject;
+
+static PyObject *
+compressor_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    int bits;
+    size_t window, places;
+    CompressorObject *self;
+    unsigned char *memory;
+
+    if (keywords != NULL && PyDict_Size(keywords) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Compressor takes no keyword arguments");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "i:Compressor", &bits))
+        return NULL;
+    if (bits < 8 || bits > 15)
+        return PyErr_Format(PyExc_ValueError, "window bits are 8 to 15, not %d", bits);
+    self = (CompressorObject *)PyType_GenericAlloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->compressor.window_bits = bits;
+    window = (size_t)1 << bits;
+    places = 2 * sizeof(uint16_t) << hash_bits(&self->compressor);
+    if ((memory = PyMem_Calloc(1, places + window)) == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    self->compressor.places = (uint16_t *)memory;
+    self->compressor.window = memory + places;
+    return (PyObject *)self;
+}
+
+static void
+compressor_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    PyMem_Free(((CompressorObject *)object)->compressor.places);
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(compress_doc,
+"compress(payload, /)\n--\n\n"
+"Compresses a message, and ends it as RFC 7692 section 7.2.1 says, without the last four octets.");
+
+static PyObject *
+compressor_compress(PyObject *object, PyObject *payload)
+{
+    ModuleState *state = PyType_GetModuleState(Py_TYPE(object));
+    Py_buffer buffer;
+    PyObject *compressed;
+    size_t size;
+
+    if (state->bench == NULL && (state->bench = PyMem_Malloc(sizeof(Workbench))) == NULL)
+        return PyErr_NoMemory();
+    if (PyObject_GetBuffer(payload, &buffer, PyBUF_SIMPLE) < 0)
+        return NULL;
+    compressed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)compressed_size((size_t)buffer.len));
+    if (compressed != NULL) {
+        size = compress(&((CompressorObject *)object)->compressor, state->bench, buffer.buf,
+                        (size_t)buffer.len, (unsigned char *)PyBytes_AS_STRING(compressed));
+        _PyBytes_Resize(&compressed, (Py_ssize_t)size);
+    }
+    PyBuffer_Release(&buffer);
+    return compressed;
+}
+
+static PyMethodDef compressor_methods[] = {
+    {"compress", compressor_compress, METH_O, compress_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(compressor_doc,
+"Compressor(window_bits, /)\n--\n\n"
+"Compresses messages, each of which may look back at those before it.");
+
+static PyType_Slot compressor_slots[] = {
+    {Py_tp_doc, (void *)compressor_doc},
+    {Py_tp_new, compressor_new},
+    {Py_tp_dealloc, compressor_dealloc},
+    {Py_tp_methods, compressor_methods},
+    {0, NULL},
+};
+
+static PyType_Spec compressor_spec = {
+    .name = "rfc6455._native.deflate.Compressor",
+    .basicsize = sizeof(CompressorObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = compressor_slots,
+};
+
+static int
+module_exec(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+
+    prepare_compressing();
+    state->compressor_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &compressor_spec, NULL);
+    if (state->compressor_type == NULL)
+        return -1;
+    return PyModule_AddType(module, state->compressor_type);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(((ModuleState *)PyModule_GetState(module))->compressor_type);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    Py_CLEAR(((ModuleState *)PyModule_GetState(module))->compressor_type);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+
+    module_clear(module);
+    PyMem_Free(state->bench);
+    state->bench = NULL;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "rfc6455._native.deflate",
+    .m_doc = "DEFLATE for permessage-deflate.",
+    .m_size = sizeof(ModuleState),
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit_deflate(void)
+{
+    return PyModuleDef_Init(&module);
+}

@@ -1,0 +1,181 @@
+"""Who compresses: libraries with zlib's interface, and the native twin's own compressor.
+
+Knows `rfc6455.extensions.codec`. How connections use it is shown in ``test_permessage_deflate.py``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import sys
+import zlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bench.messages import messages
+from rfc6455.extensions import codec
+from rfc6455.extensions.codec import TAIL, LibraryCompressor, new_compressor
+from tests.deflate import inflate, installed_libraries
+
+each_library = pytest.mark.parametrize(
+    "library", installed_libraries(), ids=lambda library: library.__name__
+)
+KiB = 1024
+
+
+def load_codec_again(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Runs the module a second time, under another name."""
+    name = "rfc6455.extensions.codec_again"
+    spec = importlib.util.spec_from_file_location(name, Path(codec.__file__))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_python_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFC6455_PURE", "1")
+    again = load_codec_again(monkeypatch)
+    assert type(again.new_compressor(zlib, 1, 5, 12)) is again.LibraryCompressor
+
+
+def test_the_native_twin_stands_in_for_zlib_at_level_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RFC6455_PURE", raising=False)
+    again = load_codec_again(monkeypatch)
+    compressor = again.new_compressor(zlib, 1, 5, 12)
+    if os.environ.get("CI") == "true":
+        assert type(compressor) is not again.LibraryCompressor
+    assert inflate(compressor.compress(b"Hello") + TAIL).data == b"Hello"
+    for level in (None, 0, 2, 6):
+        assert type(again.new_compressor(zlib, level, 5, 12)) is again.LibraryCompressor
+    other = ModuleType("other")
+    vars(other).update(vars(zlib))
+    assert type(again.new_compressor(other, 1, 5, 12)) is again.LibraryCompressor
+
+
+@each_library
+@pytest.mark.parametrize("level", [None, 1])
+def test_libraries_compress(library: ModuleType, level: int | None) -> None:
+    compressor = LibraryCompressor(library, level, 5, 12)
+    history = b""
+    for message in (b"Hello", b"", b"Hello" * 100, b""):
+        inflated = inflate(compressor.compress(message) + TAIL, history)
+        assert inflated.data == message
+        history += message
+    assert inflate(compressor.compress(b"Hello" * 50) + TAIL, history).longest_distance > 0
+
+
+# What stands in for zlib, whichever that is here
+
+
+def noise(seed: int, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+short = st.binary(max_size=8)
+payloads = st.one_of(
+    short,
+    st.text(alphabet="abc", max_size=300).map(str.encode),
+    st.builds(noise, st.integers(0, 3), st.integers(0, 5000)),
+    st.builds(lambda unit, times, end: unit * times + end, short, st.integers(0, 9000), short),
+)
+
+
+@given(st.integers(8, 15), st.lists(payloads, max_size=6))
+@example(8, [noise(1, 300) * 3, noise(1, 300)])
+@example(15, [noise(1, 40_000), noise(1, 40_000)])
+def test_what_is_compressed_is_deflate_within_the_window(bits: int, sent: list[bytes]) -> None:
+    compressor = new_compressor(zlib, 1, 5, bits)
+    inflater = zlib.decompressobj(-bits)
+    history = b""
+    for message in sent:
+        payload = compressor.compress(message)
+        assert not payload.endswith(TAIL)
+        # What no window is left for, zlib takes all the same while it is in its own output.
+        inflated = inflate(payload + TAIL, history)
+        assert inflated.data == message
+        assert inflated.longest_distance <= 1 << bits
+        assert inflated.final_blocks == 0
+        assert inflater.decompress(payload + TAIL) == message
+        history = (history + message)[-(1 << bits) :]
+
+
+@pytest.mark.parametrize("size", [KiB, 64 * KiB])
+def test_json_is_no_larger_than_zlib_makes_it(size: int) -> None:
+    texts = [text.encode() for text in messages(size, count=256 * KiB // size)]
+    ours, theirs = new_compressor(zlib, 1, 5, 12), LibraryCompressor(zlib, 1, 5, 12)
+    sizes = [sum(len(c.compress(text)) for text in texts) for c in (ours, theirs)]
+    assert sizes[0] <= sizes[1]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 32 * KiB - 1, 32 * KiB, 32 * KiB + 1, 200_000])
+def test_noise_grows_by_its_blocks_alone(size: int) -> None:
+    message = noise(1, size)
+    payload = new_compressor(zlib, 1, 5, 12).compress(message)
+    # zlib's blocks are of less than 2 ** (memory_level + 6) bytes each.
+    assert len(payload) <= size + 6 * (size // 2047 + 1)
+    assert inflate(payload + TAIL).data == message
+
+
+@pytest.mark.parametrize("order", ["sorted", "shuffled"])
+def test_codes_are_never_longer_than_15_bits(order: str) -> None:
+    # Huffman's own would be, for symbols that are as frequent as Fibonacci's numbers.
+    counts = [1, 1]
+    while sum(counts) < 28_000:
+        counts.append(counts[-1] + counts[-2])
+    octets = [octet for octet, count in enumerate(counts) for _ in range(count)]
+    random.Random(1).shuffle(octets)
+    message = bytes(sorted(octets) if order == "sorted" else octets)
+    payload = new_compressor(zlib, 1, 5, 12).compress(message)
+    assert inflate(payload + TAIL).data == message
+
+
+@pytest.mark.parametrize("symbols", range(1, 20))
+def test_few_symbols_make_codes_that_others_read(symbols: int) -> None:
+    source = random.Random(symbols)
+    compressor = new_compressor(zlib, 1, 5, 12)
+    inflater = zlib.decompressobj(-12)
+    for size in range(1, 200, 7):
+        message = bytes(source.choices(range(symbols), k=size))
+        assert inflater.decompress(compressor.compress(message) + TAIL) == message
+
+
+def test_places_of_long_ago_are_not_taken_for_new_ones() -> None:
+    # Places are kept in 16 bits: those of a window's distance and 65536 bytes back look alike.
+    compressor = new_compressor(zlib, 1, 5, 9)
+    inflater = zlib.decompressobj(-9)
+    for number in range(300):
+        message = noise(number % 7, 1013)
+        assert inflater.decompress(compressor.compress(message) + TAIL) == message
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_is_compressed(kind: Any) -> None:
+    message = b"the same words, the same words"
+    payload = new_compressor(zlib, 1, 5, 12).compress(kind(message))
+    assert inflate(payload + TAIL).data == message
+    with pytest.raises(TypeError):
+        new_compressor(zlib, 1, 5, 12).compress("text")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(
+    type(new_compressor(zlib, 1, 5, 12)) is LibraryCompressor,
+    reason="the native twin is not built, or not wanted",
+)
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [((7,), ValueError), ((16,), ValueError), ((), TypeError), (("12",), TypeError)],
+)
+def test_native_compressor_takes_nothing_but_a_window(
+    arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        type(new_compressor(zlib, 1, 5, 12))(*arguments)
