@@ -6,8 +6,11 @@ JSON, and the header fields of every answer. This file does not know about the c
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -30,6 +33,9 @@ CONTENT_TYPES: Final = {
     ".png": "image/png",
     ".ico": "image/x-icon",
 }
+PARTS: Final = re.compile(rb'((?:href|src)=")/(?=[^"]+\.(?:css|js)")')
+"""Where a page names a file that it is made of."""
+IMMUTABLE: Final = ("Cache-Control", "public, max-age=31536000, immutable")
 SECURITY: Final = (
     # Everything comes from here, and nothing inline runs: text of users cannot become a script.
     (
@@ -68,6 +74,9 @@ class HttpError(Exception):
 class Pages:
     """Answers plain requests: with files, and with what handlers return.
 
+    A page is made of many small files. It names them under ``/@``, a digest of them all, and ``/``:
+    what is there never changes, so that a browser asks for it once.
+
     Args:
         web: the folder of the pages. ``/`` is its ``index.html``, and ``/admin`` is ``admin.html``.
     """
@@ -79,9 +88,16 @@ class Pages:
             for path in sorted(web.rglob("*"))
             if path.suffix in CONTENT_TYPES
         }
-        for path, found in list(self._files.items()):
+        digest = hashlib.sha256(b"".join(body for _, body in self._files.values()))
+        self._edition = f"/@{digest.hexdigest()[:16]}/"
+        for path, (content_type, body) in list(self._files.items()):
             if path.endswith(".html"):
+                found = (content_type, PARTS.sub(rb"\1" + self._edition.encode(), body))
+                self._files[path] = found
                 self._files[path.removesuffix(".html").removesuffix("index")] = found
+        self._compressed = {
+            path: gzip.compress(body, mtime=0) for path, (_, body) in self._files.items()
+        }
 
     @property
     def paths(self) -> frozenset[str]:
@@ -110,14 +126,26 @@ class Pages:
         if handler := handlers.get(method):
             response = handler(request)
             return await response if inspect.isawaitable(response) else response
+        if method == "GET" and request.path.startswith(self._edition):
+            path = request.path.removeprefix(self._edition[:-1])
+            if path in self._files:
+                return self._send(path, request, IMMUTABLE)
         found = self._files.get(request.path)
         if found is not None and method == "GET":
-            return answer(200, *found)
+            return self._send(request.path, request)
         if found is None and not handlers:
             return self.refuse(404, "not found")
         methods = {*handlers, *(["GET"] if found is not None else [])}
         allowed = sorted([*methods, *(["HEAD"] if "GET" in methods else [])])
         return self.refuse(405, "method not allowed", [("Allow", ", ".join(allowed))])
+
+    def _send(self, path: str, request: Request, *headers: tuple[str, str]) -> Response:
+        """Returns a file, compressed for those who take that."""
+        content_type, body = self._files[path]
+        if accepts_gzip(request) and len(self._compressed[path]) < len(body):
+            body = self._compressed[path]
+            headers = (*headers, ("Content-Encoding", "gzip"))
+        return answer(200, content_type, body, [*headers, ("Vary", "Accept-Encoding")])
 
     def refuse(self, status: int, why: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
         """Returns an answer that tells in a line of text what is wrong."""
@@ -139,6 +167,15 @@ def answer(
         *headers,
     ]
     return Response(status, Headers(fields), body)
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Tells whether an answer may be compressed (RFC 9110 §12.5.3); a weight of 0 says no."""
+    for item in (request.headers.get("Accept-Encoding") or "").lower().split(","):
+        coding, *weight = (part.strip(" \t") for part in item.split(";"))
+        if coding == "gzip":
+            return not any(re.fullmatch(r"q=0(\.0{0,3})?", part) for part in weight)
+    return False
 
 
 def answer_json(value: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:

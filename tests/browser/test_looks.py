@@ -91,7 +91,7 @@ def test_many_other_rooms_are_in_order_and_can_be_searched(
     ada, grace = ada_and_grace
     create = """
         const done = arguments[arguments.length - 1];
-        import("/page/chat.js")
+        import(new URL("page/chat.js", document.querySelector("script").src))
           .then(({ chat: { client } }) => Promise.all(arguments[0].map(async (room) => {
             await client.createRoom(room);
             await client.join(room);
@@ -126,7 +126,12 @@ def test_who_reads_far_back_finds_the_way_to_the_latest(ada: ChatPage) -> None:
 
 
 def test_what_is_said_in_short_leaves_the_message_box_free(ada: ChatPage) -> None:
-    ada.driver.execute_script("import('/page/dom.js').then(({ toast }) => toast('Something'))")
+    ada.driver.execute_script(
+        """
+        import(new URL("page/dom.js", document.querySelector("script").src))
+          .then(({ toast }) => toast("Something"));
+        """
+    )
     ada.wait_text(".toast-text", "Something")
     ends = "return arguments[0].getBoundingClientRect()[arguments[1]]"
     bottom = ada.driver.execute_script(ends, ada.find(".toast"), "bottom")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
 from pathlib import Path
@@ -143,7 +144,9 @@ def test_a_field_of_the_answer_goes_before_the_usual_one() -> None:
 
 def test_the_page_asks_for_all_its_modules_at_once() -> None:
     page = ask("/").body.decode()
-    modules = {"/app.js"}
+    edition = re.search(r'src="(/@[0-9a-f]{16}/)app.js"', page)
+    assert edition is not None
+    modules = {f"{edition[1]}app.js"}
     queue = list(modules)
     for path in queue:
         for match in re.finditer(r'(?:^import|from) "([^"]+)"', ask(path).body.decode(), re.M):
@@ -153,4 +156,48 @@ def test_the_page_asks_for_all_its_modules_at_once() -> None:
                 queue.append(module)
     preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
     assert len(modules) > 10
-    assert sorted(["/app.js", *preloaded]) == sorted(modules)
+    assert sorted([f"{edition[1]}app.js", *preloaded]) == sorted(modules)
+
+
+def test_what_a_page_is_made_of_is_asked_for_once(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<script src="/a.js"></script><a href="/login">')
+    (tmp_path / "a.js").write_text("1")
+    page = ask("/", pages=Pages(tmp_path))
+    found = re.fullmatch(r'<script src="(.+)"></script><a href="/login">', page.body.decode())
+    assert found is not None
+    assert page.headers["Cache-Control"] == "no-cache"
+    part = ask(found[1], pages=Pages(tmp_path))
+    assert (part.status, part.body) == (200, b"1")
+    assert part.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    # Who names it without its edition, as other pages do, asks whether it has changed.
+    assert ask("/a.js", pages=Pages(tmp_path)).headers["Cache-Control"] == "no-cache"
+
+    (tmp_path / "a.js").write_text("2")
+    assert ask(found[1], pages=Pages(tmp_path)).status == 404
+    assert ask("/", pages=Pages(tmp_path)).body != page.body
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br", "gzip"),
+        ("br;q=1.0, GZIP ; q=0.5", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip;q=0.000", None),
+        ("br", None),
+        ("xgzip", None),
+        ("", None),
+    ],
+)
+def test_files_are_compressed_for_who_takes_that(accepted: str, coding: str | None) -> None:
+    response = ask("/app.js", headers=[("Accept-Encoding", accepted)] if accepted else [])
+    assert response.headers.get("Content-Encoding") == coding
+    assert response.headers["Vary"] == "Accept-Encoding"
+    body = gzip.decompress(response.body) if coding else response.body
+    assert body == ask("/app.js").body
+
+
+def test_what_does_not_get_smaller_is_not_compressed(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("1")
+    response = ask("/a.js", headers=[("Accept-Encoding", "gzip")], pages=Pages(tmp_path))
+    assert (response.body, response.headers.get("Content-Encoding")) == (b"1", None)
