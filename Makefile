@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-fuzz services serve test test-pure format lint imports types coverage conformance
+.PHONY: help setup services serve test test-pure format lint imports types coverage conformance
 .PHONY: autobahn autobahn-quick mutation sanitize fuzz chaos load bench bench-quick docs check
 
 # A worker for each core, but not for each of a large machine that is shared; ARGS="-n 0" is none.
@@ -18,8 +18,6 @@ help: ## List the targets.
 	@bash scripts/install.sh $*
 
 setup: .venv/.installed-dev .venv/.installed-docs ## Make .venv with all that development needs.
-
-setup-fuzz: .venv/.installed-fuzz
 
 services: # What the tests need beside Python, where it can be installed.
 	@bash scripts/services.sh

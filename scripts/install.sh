@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Usage: install.sh EXTRA. Makes .venv where it is missing and installs this checkout into it,
-# editable, with the given extra. The stamp .venv/.installed-EXTRA tells make that it is done.
+# Usage: install.sh EXTRA... Makes .venv where it is missing and installs this checkout into it,
+# editable, with the given extras. The stamps .venv/.installed-EXTRA tell make that it is done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-extra=$1
+extras=$(IFS=,; echo "$*")
 
 # The first of the usual names that is new enough; PYTHON=... overrides.
 find_python() {
@@ -45,6 +45,6 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     echo "Making .venv with $("$python" --version) ..."
     make_venv "$python"
 fi
-echo "Installing rfc6455[$extra] into .venv ..."
-PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extra]"
-touch ".venv/.installed-$extra"
+echo "Installing rfc6455[$extras] into .venv ..."
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+touch "${@/#/.venv/.installed-}"

@@ -1,4 +1,4 @@
-"""Runs the real command, in a process of its own.
+"""Runs the real command, in a process of its own where that makes a difference.
 
 What lives here: how `rfc6455` is started by a test and what came of it; and listings of commands
 with their output, as the documentation has them. It does not know what any command prints.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import pty
 import re
@@ -20,6 +21,9 @@ import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
+from unittest import mock
+
+from rfc6455.cli import main
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "rfc6455")
@@ -51,6 +55,19 @@ def command(*arguments: str, stdin: str | bytes = b"", **changes: str) -> Done:
         check=False,
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def command_here(*arguments: str, stdin: str | bytes = b"") -> Done:
+    """Runs ``rfc6455`` in this process: enough for a command that only reads and prints."""
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(data))),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        status = main(arguments)
+    return Done(status, out.getvalue(), err.getvalue())
 
 
 class Shown(NamedTuple):

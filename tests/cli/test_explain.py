@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rfc6455.frames import Opcode, encode
-from tests.cli.support import CONSOLE, ROOT, Shown, command, listing
+from tests.cli.support import CONSOLE, ROOT, Shown, command, command_here, listing
 from tests.helpers import KEY
 
 GOLDEN = list(listing((Path(__file__).parent / "explain.txt").read_text("utf-8")))
@@ -23,9 +23,15 @@ ON_PAGE = [
 
 @pytest.mark.parametrize("shown", GOLDEN + ON_PAGE, ids=lambda shown: " ".join(shown.arguments))
 def test_explanation_is_the_printed_one(shown: Shown) -> None:
-    done = command(*shown.arguments)
+    done = command_here(*shown.arguments)
     assert done.out == shown.output
     assert done.err == ""
+
+
+def test_the_command_prints_the_same() -> None:
+    for shown in ON_PAGE[:2]:
+        done = command(*shown.arguments)
+        assert (done.out, done.err) == (shown.output, "")
 
 
 def test_every_example_of_s5_7_is_among_them() -> None:
@@ -51,14 +57,14 @@ def test_every_example_of_s5_7_is_among_them() -> None:
     ],
 )
 def test_octets_are_read_as_listings_write_them(written: str, tmp_path: Path) -> None:
-    expected = command("explain", "810548656c6c6f")
+    expected = command_here("explain", "810548656c6c6f")
     assert expected.status == 0
     path = tmp_path / "frame.txt"
     path.write_text(written, "utf-8")
-    assert command("explain", written) == expected
-    assert command("explain", stdin=written) == expected
-    assert command("explain", "--file", "-", stdin=written) == expected
-    assert command("explain", "--file", str(path)) == expected
+    assert command_here("explain", written) == expected
+    assert command_here("explain", stdin=written) == expected
+    assert command_here("explain", "--file", "-", stdin=written) == expected
+    assert command_here("explain", "--file", str(path)) == expected
 
 
 def test_octets_are_read_as_they_are() -> None:
@@ -79,7 +85,7 @@ def test_octets_are_read_as_they_are() -> None:
     ],
 )
 def test_what_is_not_hexadecimal_is_refused(arguments: list[str], reason: str) -> None:
-    assert command("explain", *arguments) == (2, "", f"rfc6455 explain: {reason}\n")
+    assert command_here("explain", *arguments) == (2, "", f"rfc6455 explain: {reason}\n")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,7 @@ def test_what_is_not_hexadecimal_is_refused(arguments: list[str], reason: str) -
     ],
 )
 def test_faults_come_with_section_and_close_code(octets: str, fault: str, code: int) -> None:
-    done = command("explain", octets)
+    done = command_here("explain", octets)
     assert done.status == 1
     assert f"  fault: {fault}\n  The connection fails with close code {code}, " in done.out
 
@@ -117,14 +123,14 @@ def test_faults_come_with_section_and_close_code(octets: str, fault: str, code: 
     ],
 )
 def test_sender_decides_whether_frames_are_masked(sender: str, octets: str, fault: str) -> None:
-    done = command("explain", "--from", sender, octets)
+    done = command_here("explain", "--from", sender, octets)
     assert done.status == 1
     assert f"  fault: {fault} (RFC 6455 §5.1)\n" in done.out
-    assert command("explain", octets).status == 0
+    assert command_here("explain", octets).status == 0
 
 
 def test_nothing_behind_a_fault_is_explained() -> None:
-    done = command("explain", "83 00 81 00")
+    done = command_here("explain", "83 00 81 00")
     assert done.out.count("opcode") == 2
     assert "Nothing behind it has a meaning: 3 more bytes are not shown." in done.out
 
@@ -140,7 +146,7 @@ def test_nothing_behind_a_fault_is_explained() -> None:
     ],
 )
 def test_what_is_cut_off_is_told(octets: str, missing: str) -> None:
-    done = command("explain", octets)
+    done = command_here("explain", octets)
     assert done.status == 1
     assert done.out.endswith(f"  cut off here: {missing}\n")
 
@@ -149,27 +155,27 @@ def test_messages_on_both_sides_are_told_apart_by_their_masks() -> None:
     client = encode(Opcode.TEXT, b"a", fin=False, masking_key=KEY)
     server = encode(Opcode.TEXT, b"b")
     end = encode(Opcode.CONTINUATION, b"c", masking_key=KEY)
-    done = command("explain", (client + server + end).hex())
+    done = command_here("explain", (client + server + end).hex())
     assert done.status == 0
     assert re.findall(r'text message of .*?: "(\w+)"', done.out) == ["b", "ac"]
 
 
 def test_compressed_messages_share_their_context() -> None:
     # RFC 7692 §7.2.3.2: the second message refers to the first.
-    done = command("explain", "--deflate", "c107f248cdc9c90700 c105f200110000")
+    done = command_here("explain", "--deflate", "c107f248cdc9c90700 c105f200110000")
     assert done.status == 0
     assert done.out.count('"Hello"') == 2
 
 
 def test_inflated_garbage_is_1007() -> None:
-    done = command("explain", "--deflate", "c1 02 ff ff")
+    done = command_here("explain", "--deflate", "c1 02 ff ff")
     assert done.status == 1
     assert "close code 1007" in done.out
 
 
 def test_text_of_a_peer_cannot_steer_the_terminal() -> None:
     text = "\x1b[2J\u202egnp\\".encode()
-    done = command(
+    done = command_here(
         "explain", encode(Opcode.TEXT, text).hex(), encode(Opcode.CLOSE, b"\x03\xe8\x1b[2J").hex()
     )
     assert done.status == 0
@@ -180,7 +186,7 @@ def test_text_of_a_peer_cannot_steer_the_terminal() -> None:
 
 def test_long_payloads_are_shown_in_part() -> None:
     octets = encode(Opcode.BINARY, bytes(1000)).hex()
-    done = command("explain", "--show", "16", octets)
+    done = command_here("explain", "--show", "16", octets)
     assert done.status == 0
     assert done.out.count("|........|") == 2
     assert "and 984 bytes more" in done.out
@@ -191,4 +197,4 @@ def test_long_payloads_are_shown_in_part() -> None:
     ("choice", "coloured"), [("always", True), ("never", False), ("auto", False)]
 )
 def test_colours_are_chosen(choice: str, coloured: bool) -> None:
-    assert ("\x1b[" in command("explain", "--color", choice, "8100").out) is coloured
+    assert ("\x1b[" in command_here("explain", "--color", choice, "8100").out) is coloured

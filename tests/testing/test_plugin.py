@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-ALONE = ("-p", "no:asyncio")
+# Each run of pytest starts without those that take their time and are not asked about.
+OTHERS = ("-p", "no:hypothesispytest", "-p", "no:xdist", "-p", "no:timeout")
+ALONE = (*OTHERS, "-p", "no:asyncio")
 
 SILENT = """
 import sys
@@ -147,6 +149,6 @@ def test_fixtures_are_listed_with_their_descriptions(installed: Path) -> None:
 
 def test_it_goes_with_pytest_asyncio(installed: Path) -> None:
     scope = "asyncio_default_fixture_loop_scope=function"
-    done = run_pytest(installed, COROUTINE, "-o", scope, program=("-m", "pytest"))
+    done = run_pytest(installed, COROUTINE, "-o", scope, program=("-m", "pytest", *OTHERS))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
