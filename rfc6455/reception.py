@@ -98,17 +98,24 @@ class Reception:
         self._log_failure = log_failure
         self._routes: dict[Route, Route] = {}
 
-    def decide(self, request: Request) -> Steps:
+    def decide(self, request: Request, check: Callable[[], None] | None = None) -> Steps:
         """Says what is done with a request, step by step.
 
         Each step is a function of the application's that is to be called. What it returns, or its
         exception, goes back in; where nothing has to be asked there are no steps. The result is the
         answer, or what is to be accepted.
+
+        Args:
+            request: the request.
+            check: is called once the application has said what it wants to do with the request, and
+                raises HandshakeError where it is too late for that.
         """
         hook = self._process_response
         arranged: Response | Accepted
         try:
             arranged = yield from self._choose(request)
+            if check is not None:
+                check()
             if isinstance(arranged, Accepted):
                 if hook is None:
                     return arranged

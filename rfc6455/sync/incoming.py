@@ -1,8 +1,8 @@
 """A client that has connected to a server, up to its WebSocket or its page.
 
-What lives here: what is done with one request, hook by hook, in the thread of its client, and how a
-client is sent away. This file does not know how many clients there are, nor what becomes of a
-WebSocket once it is open.
+What lives here: one request in the thread of its client, which asks the application as `reception`
+says, and how a client is sent away. This file does not know how many clients there are, nor what
+becomes of a WebSocket once it is open.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..addresses import TrustedProxies
 from ..budget import MemoryBudget
-from ..connection import Connection, Role
 from ..errors import HandshakeError, UsageError
 from ..framelog import with_frame_log
-from ..handshake import Offer, ServerHandshake, validate
-from ..headers import Headers
+from ..handshake import ServerHandshake
 from ..http import Request, Response, error_response
 from ..limits import Limits
 from ..logs import LoggerLike
 from ..observer import Observer, ObserverLike, observer_of
+from ..reception import Accepted
 from ..router import Route, Router
 from ..state import State
 from .connection import WebSocket
@@ -141,7 +140,11 @@ class Incoming:
             OSError: the client has gone.
         """
         try:
-            return self._process(stream, self._read_request(stream))
+            request = self._read_request(stream)
+            decided = self._decide(request)
+            if isinstance(decided, Response):
+                return decided
+            return self._accept(stream, request, decided)
         except HandshakeError as error:
             self._server.log_failure(error, self._peer)
             return error_response(error)
@@ -177,95 +180,48 @@ class Incoming:
             self._server.count(request.client_address)
         return request
 
-    def _process(self, stream: Stream, request: Request) -> Response | Opened:
-        """Returns the answer; or, once it is accepted, the WebSocket and who deals with it."""
-        hook = self._options.process_response
+    def _decide(self, request: Request) -> Response | Accepted:
+        steps = self._server.reception.decide(request, self._check_time)
         try:
-            arranged = self._choose(request)
-            if self._server.is_closing:
-                raise HandshakeError("the server is going away", HTTPStatus.SERVICE_UNAVAILABLE)
-            if self._deadline is not None and time.monotonic() > self._deadline:
-                raise HandshakeError("no answer in time", HTTPStatus.SERVICE_UNAVAILABLE)
-            if not isinstance(arranged, Response):
-                route, arguments, offer = arranged
-                subprotocol = _call(route.choose_subprotocol, request, offer.subprotocols)
-                accepted = Response(HTTPStatus.SWITCHING_PROTOCOLS)
-                if hook is not None:
-                    accepted = _call(hook, request, accepted) or accepted
-                if accepted.status != HTTPStatus.SWITCHING_PROTOCOLS:
-                    return accepted
-                chosen = route, arguments
-                websocket = self._accept(
-                    stream, request, chosen, offer, subprotocol, accepted.headers
-                )
-                return route, arguments, websocket
-        except HandshakeError as error:
-            self._server.log_failure(error, request.client_address, request)
-            arranged = error_response(error)
-        if hook is not None:
-            arranged = _call(hook, request, arranged) or arranged
-        return arranged
+            call = next(steps)
+            while True:
+                try:
+                    result = _call(call)
+                except BaseException as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(result)
+        except StopIteration as end:
+            decided: Response | Accepted = end.value
+            return decided
 
-    def _choose(self, request: Request) -> Response | tuple[Route, dict[str, Any], Offer]:
-        """Asks the hooks; returns their answer, or the route of a WebSocket and what is offered."""
-        options = self._options
-        route: Route = options.route
-        arguments: dict[str, Any] = {}
-        response: Response | None
-        if options.process_request is not None:
-            response = _call(options.process_request, request)
-            if response is not None:
-                return response
-        if options.router is not None:
-            route, arguments = options.router.resolve(request)
-            if route.process_request is not None:
-                response = _call(route.process_request, request)
-                if response is not None:
-                    return response
-            if route.methods is not None:
-                answer: Response = _call(route.handler, request, **arguments)
-                return answer
-            route = route.over(options.route)
-        return route, arguments, validate(request)
+    def _check_time(self) -> None:
+        """Raises HandshakeError where the application has taken too long."""
+        if self._server.is_closing:
+            raise HandshakeError("the server is going away", HTTPStatus.SERVICE_UNAVAILABLE)
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise HandshakeError("no answer in time", HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _accept(
-        self,
-        stream: Stream,
-        request: Request,
-        chosen: tuple[Route, dict[str, Any]],
-        offer: Offer,
-        subprotocol: str | None,
-        headers: Headers,
-    ) -> Endpoint:
-        route, arguments = chosen
+    def _accept(self, stream: Stream, request: Request, accepted: Accepted) -> Opened:
+        route, arguments = accepted.route, accepted.arguments
         kind: Callable[..., Endpoint] = WebSocket
         if isinstance(route.handler, type) and issubclass(route.handler, Listener):
-            listener = _call(route.handler, **arguments)
+            listener = _call(partial(route.handler, **arguments))
             kind = partial(CallbackWebSocket, listener=listener, on_error=self._server.log_error)
-        answer, extensions = self._handshake.accept(
-            subprotocol=subprotocol,
-            extensions=route.extensions or (),
-            headers=headers,
-            offer=offer,
-        )
+        answer, core = accepted.open(self._handshake, self._options.limits, time.monotonic())
         stream.write_before(self._deadline, answer)
-        core = Connection(
-            Role.SERVER,
-            limits=route.limits or self._options.limits,
-            extensions=extensions,
-            now=time.monotonic(),
-        )
-        return kind(
+        websocket = kind(
             core,
             stream,
             request=request,
-            subprotocol=subprotocol,
+            subprotocol=accepted.subprotocol,
             trailing_data=self._handshake.trailing_data,
             budget=self._options.memory_budget,
             observer=with_frame_log(
                 observer_of(self._options.observer, request), self._options.logger
             ),
         )
+        return route, arguments, websocket
 
     def _refuse(self, stream: Stream, response: Response) -> None:
         """Answers with plain HTTP, and waits until the client has read it."""
@@ -302,7 +258,8 @@ class Incoming:
         """Writes a body piece by piece, no faster than the client reads. Tells whether it ended."""
         iterator = iter(pieces)
         try:
-            while (piece := _call(next, iterator, None)) is not None:
+            advance = partial(next, iterator, None)
+            while (piece := _call(advance)) is not None:
                 if self._server.is_closing:
                     return False
                 stream.write_before(_in(self._options.limits.write_timeout), piece)
@@ -322,14 +279,20 @@ def _in(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _call(function: Callable[..., Any], *args: Any, **arguments: Any) -> Any:
+def _call(call: Callable[[], Any]) -> Any:
     """Calls a function of the application's."""
     try:
-        result = function(*args, **arguments)
+        result = call()
     except OSError as error:
         # Not one of this connection's.
-        raise RuntimeError(f"{function!r} failed") from error
+        raise RuntimeError(f"{_function_of(call)!r} failed") from error
     if inspect.iscoroutine(result):
         result.close()
-        raise TypeError(f"{function!r} is a coroutine function; here plain ones are called")
+        raise TypeError(
+            f"{_function_of(call)!r} is a coroutine function; here plain ones are called"
+        )
     return result
+
+
+def _function_of(call: Callable[[], Any]) -> Callable[..., Any]:
+    return call.func if isinstance(call, partial) else call

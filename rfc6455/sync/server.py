@@ -31,6 +31,7 @@ from ..limits import Limits
 from ..logs import LoggerLike, LogSampler
 from ..observer import ObserverLike
 from ..origins import OriginsLike
+from ..reception import Reception
 from ..router import Route, Router, SelectSubprotocol
 from ..version import __version__
 from .accepting import Listening
@@ -161,6 +162,13 @@ class Server:
 
     def __init__(self, options: Options, listening: Listening) -> None:
         self.options = options
+        self.reception = Reception(
+            options.route,
+            options.router,
+            options.process_request,
+            options.process_response,
+            self.log_failure,
+        )
         self._listening = listening
         self._starting = threading.Lock()
         self._changed = threading.Condition()

@@ -39,13 +39,15 @@ class Desk:
         assert isinstance(request, Request)
         self.failures.append((str(error), address))
 
-    def decide(self, data: bytes) -> tuple[Response | Accepted, ServerHandshake]:
+    def decide(
+        self, data: bytes, check: Callable[[], None] | None = None
+    ) -> tuple[Response | Accepted, ServerHandshake]:
         """Plays a transport; returns what was decided."""
         handshake = ServerHandshake(Limits())
         request = handshake.receive_data(data)
         assert request is not None
         request.client_address = "192.0.2.1"
-        steps = self.reception.decide(request)
+        steps = self.reception.decide(request, check)
         try:
             call = next(steps)
             while True:
@@ -105,6 +107,36 @@ def test_a_handshake_that_is_none_is_refused_and_logged() -> None:
     desk = Desk()
     assert desk.answer(PLAIN % b"/").status == 426
     assert desk.failures == [("this is a WebSocket endpoint", "192.0.2.1")]
+
+
+def test_what_comes_too_late_is_refused_whatever_the_application_wanted() -> None:
+    asked: list[str] = []
+    answered: list[int] = []
+
+    def check() -> None:
+        asked.append("the clock")
+        raise HandshakeError("no answer in time", 503)
+
+    def process_request(request: Request) -> Response | None:
+        asked.append("the application")
+        return Response.text("welcome") if request.path == "/page" else None
+
+    def process_response(request: Request, response: Response) -> None:
+        answered.append(response.status)
+
+    desk = Desk(process_request=process_request, process_response=process_response)
+    for path in ("/", "/page"):
+        decided, _ = desk.decide(request(path), check)
+        assert isinstance(decided, Response)
+        assert decided.status == 503
+    assert asked == ["the application", "the clock"] * 2
+    assert answered == [503, 503]
+    assert desk.failures == [("no answer in time", "192.0.2.1")] * 2
+
+
+def test_what_comes_in_time_goes_on() -> None:
+    decided, _ = Desk().decide(request(), lambda: None)
+    assert isinstance(decided, Accepted)
 
 
 def test_a_foreign_origin_is_refused() -> None:
