@@ -15,7 +15,8 @@ import selectors
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple, Protocol
 
 __all__ = ["NEVER", "Attendant", "Attended", "Visit", "attendant"]
@@ -160,11 +161,9 @@ class Attendant:
     def _visit(
         self, selector: selectors.BaseSelector, member: Attended, now: float, ready: bool
     ) -> None:
-        try:
+        visit = None
+        with self._surviving():
             visit = member.visit(now, ready=ready)
-        except Exception:
-            logger.exception("a connection could not be attended to")
-            visit = None
         mask, due = (0, None) if visit is None else visit
         before = self._masks.pop(member, 0)
         if mask and not before:
@@ -178,10 +177,19 @@ class Attendant:
         if visit is None:
             with self._lock:
                 self._members.discard(member)
-            member.left()
+            with self._surviving():
+                member.left()
         elif due is not None and due != NEVER:
             with self._lock:
                 heapq.heappush(self._agenda, (due, next(self._order), member))
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Logs what is raised: one member that fails must not keep it from the others."""
+        try:
+            yield
+        except Exception:
+            logger.exception("a connection could not be attended to")
 
 
 attendant: Final = Attendant()

@@ -251,8 +251,8 @@ class Endpoint(Outgoing):
         return bool(self._inbox)
 
     def _lose(self) -> None:
-        super()._lose()
         self._budget.charge(self, 0)
+        super()._lose()
 
     def _resume_reading(self) -> None:
         self._reading_paused = False

@@ -275,5 +275,5 @@ class Outgoing(Link):
         super()._begin_closing(code, reason)
 
     def _lose(self) -> None:
-        super()._lose()
         self._pushed.clear()
+        super()._lose()

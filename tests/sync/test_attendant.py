@@ -28,6 +28,7 @@ class Member:
         self.answer: Visit | Exception | None = Visit(0, NEVER)
         self.visited = threading.Semaphore(0)
         self.has_left = threading.Event()
+        self.parting: Exception | None = None
 
     def fileno(self) -> int:
         return -1
@@ -44,6 +45,8 @@ class Member:
 
     def left(self) -> None:
         self.has_left.set()
+        if self.parting is not None:
+            raise self.parting
 
     def ask(self, attendant: Attendant, delay: float) -> None:
         self.due = time.monotonic() + delay
@@ -87,6 +90,24 @@ def test_a_member_that_fails_is_left_and_logged(caplog: pytest.LogCaptureFixture
         member.ask(attendant, 0)
         assert member.has_left.wait(PATIENCE)
     assert "a bug" in caplog.text
+
+
+def test_a_member_that_fails_twice_does_not_keep_it_from_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    attendant, member, other = Attendant(), Member(), Member()
+    member.answer, member.parting = RuntimeError("a bug"), ZeroDivisionError("another")
+    other.answer = None
+    with caplog.at_level(logging.ERROR):
+        other.ask(attendant, 1000)
+        member.ask(attendant, 0)
+        assert member.has_left.wait(PATIENCE)
+        other.ask(attendant, 0)
+        assert other.has_left.wait(PATIENCE)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
+        RuntimeError,
+        ZeroDivisionError,
+    ]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

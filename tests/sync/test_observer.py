@@ -127,6 +127,37 @@ def test_an_observer_that_calls_a_method_of_the_connection_is_told() -> None:
         assert Task(websocket.recv).result() == "b"
 
 
+def test_an_observer_that_fails_ends_its_connection_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody is there to be told but the attendant, which has others to attend to."""
+    budget = MemoryBudget()
+
+    class Failing(Observer):
+        def received(self, *_: object) -> None:
+            raise ZeroDivisionError
+
+        def closed(self, connection: Any, code: int) -> None:
+            raise KeyError(code)
+
+    with (
+        pair(observer=Failing(), budget=budget) as (websocket, peer),
+        pair() as (other, others_peer),
+    ):
+        budget.charge(websocket, 1)
+        peer.send(text("a"))
+        assert peer.rest() == b""
+        websocket.wait_closed(PATIENCE)
+        assert budget.used == 0
+        with pytest.raises(ConnectionClosedError):
+            websocket.recv()
+        others_peer.send(ping(b"p"))
+        assert others_peer.frame().payload == b"p"
+        other.abort()
+    failures = [r.exc_info[0] for r in caplog.records if r.exc_info]
+    assert failures == [ZeroDivisionError, KeyError]
+
+
 def test_what_came_with_the_handshake_is_seen_after_the_opening() -> None:
     observer = RecordingObserver()
     with serving(echo, observer=observer) as server, Peer.dial(server) as peer:
