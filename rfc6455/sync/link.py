@@ -55,7 +55,8 @@ class Link:
         self._fileno = stream.sock.fileno()
         self._high_water = core.limits.write_high_water
         self._lock: Any = threading.Lock() if observer is None else ObservedLock()
-        self._changed = threading.Condition(self._lock)
+        # Of a lock it asks `acquire` and `release` alone.
+        self._changed = threading.Condition(self._lock)  # type: ignore[arg-type]
         self._waiting = 0
         self._reading_paused = False
         self._peer_eof = False
@@ -415,14 +416,17 @@ class Link:
         if self._lost:
             return
         self._lost = True
-        self._accept(self._core.receive_eof())
-        self._unsent = None
-        self._stream.stop()
-        self._close_unused()
-        if self._waiting:
-            self._changed.notify_all()
-        self.due = 0.0
-        attendant.schedule(self, 0.0)
+        try:
+            self._accept(self._core.receive_eof())
+        finally:
+            # Whatever an observer makes of it.
+            self._unsent = None
+            self._stream.stop()
+            self._close_unused()
+            if self._waiting:
+                self._changed.notify_all()
+            self.due = 0.0
+            attendant.schedule(self, 0.0)
 
     def _close_unused(self) -> None:
         # A descriptor that somebody waits for must not be given to another file.
