@@ -21,6 +21,11 @@
  * | `status`                                     | a {@link Status}                               |
  * | `welcome`                                    | what the server says first, with its limits    |
  * | `rooms`                                      | `{rooms: [{room, members}]}`, the whole list   |
+ * | `unread`                                     | `{memberships, people, head, again}`: what is  |
+ * |                                              | new to us, counted when the connection came:   |
+ * |                                              | `{room, head, read, unread}` of each room that |
+ * |                                              | we are a member of, up to its `head`; `{with,  |
+ * |                                              | read, unread}` of people, up to the inbox's    |
  * | `entered`                                    | an {@link Entered}: after a join, and after    |
  * |                                              | each reconnection                              |
  * | `expelled`                                   | `{room, error}`: we are no longer in a room    |
@@ -172,8 +177,8 @@ export class ChatClient extends Commands {
    *
    * @param {string} name
    * @returns {Promise<{name: string, rooms: {room: string, members: number}[],
-   *     memberships: {room: string, epoch: string, head: number, read: number}[]}>} the name as the
-   *     server spells it, all rooms, and those that we are a member of from before
+   *     memberships: {room: string, epoch: string, head: number, read: number, unread: number}[]}>}
+   *     the name as the server spells it, all rooms, and those that we are a member of from before
    * @throws {ChatError} when the server refuses the name
    */
   async connect(name) {
@@ -248,6 +253,8 @@ export class ChatClient extends Commands {
 
   #entered(answer, again) {
     this.#emit("rooms", { rooms: answer.rooms });
+    const { memberships = [], private: people = [], inbox } = answer;
+    this.#emit("unread", { memberships, people, head: inbox.head, again });
     this.#takeInbox(answer.inbox, answer.inbox_read, again);
     this.#takeNotices(answer.notifications);
     this.#outbox.transmitToPeople();

@@ -86,6 +86,8 @@ def test_what_was_not_read_is_new_at_the_next_visit(
     bob.wait_room("kitchen")
     ada.send("one")
     ada.wait_text(".seen", "Seen by Bob")
+    bob.open_entry("joined-rooms", "lobby")
+    bob.wait_room("lobby")
     bob.driver.get("about:blank")
     ada.wait_members("Ada")
     ada.send("two")
@@ -108,6 +110,62 @@ def test_what_was_not_read_is_new_at_the_next_visit(
     ada.driver.refresh()
     ada.open_entry("joined-rooms", "kitchen")
     ada.wait_text(".seen", "Seen by Bob")
+
+
+SAY = """
+const [kind, target, count, done] = arguments;
+import("/page/chat.js").then(async ({ chat }) => {
+  const say = (text) => chat.client[kind](target, text).settled;
+  for (let number = 1; number <= count; number += 1) await say(`number ${number}`);
+  done();
+});
+"""
+
+
+def say(page: ChatPage, kind: str, target: str, count: int) -> None:
+    page.driver.set_script_timeout(40)
+    page.driver.execute_async_script(SAY, kind, target, count)
+
+
+def test_more_than_is_here_is_counted_at_the_next_visit(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    ada, bob = ChatPage(browsers[0]), ChatPage(browsers[1])
+    enter(ada, guarded, "Ada")
+    enter(bob, guarded, "Bob")
+    ada.create_room("kitchen")
+    bob.open_entry("other-rooms", "kitchen")
+    bob.wait_room("kitchen")
+    ada.wait_members("Ada", "Bob")
+    bob.open_entry("joined-rooms", "lobby")
+    bob.wait_room("lobby")
+    bob.driver.get("about:blank")
+    say(ada, "send", "kitchen", 70)
+    say(ada, "sendPrivate", "Bob", 80)
+    bob.driver.get(guarded.url)
+    bob.wait_room("lobby")
+    bob.wait_unread("joined-rooms", "kitchen", 70)
+    bob.wait_unread("people", "Ada", 80)
+    bob.wait(lambda: bob.driver.title.startswith("(150)"), "the title")
+    # One that was taken back is new no longer, though it has never been here.
+    ada.driver.execute_script(
+        "import('/page/chat.js').then(({ chat }) => chat.client.delete('kitchen', 3))"
+    )
+    bob.wait_unread("joined-rooms", "kitchen", 69)
+    # Reading begins where it ended.
+    bob.open_entry("joined-rooms", "kitchen")
+    bob.wait_message("number 1")
+    bob.find("#scroller").send_keys(Keys.END)
+    bob.wait_unread("joined-rooms", "kitchen", 0)
+    bob.wait_unread("people", "Ada", 80)
+    bob.driver.refresh()
+    bob.wait_room("kitchen")
+    bob.wait_unread("people", "Ada", 80)
+    bob.wait_unread("joined-rooms", "kitchen", 0)
+    bob.open_entry("people", "Ada")
+    bob.wait_text("#title", "Ada")
+    bob.find("#scroller").send_keys(Keys.END)
+    bob.wait_unread("people", "Ada", 0)
 
 
 def test_private_messages_are_new_until_they_are_read(

@@ -110,6 +110,15 @@ export class Commands extends EventTarget {
     await this.request("mark_read", { room, offset });
   }
 
+  /**
+   * Tell how far we have read the messages with one person.
+   * @param {string} person    the name
+   * @param {number} offset    of one of these messages
+   */
+  async markPrivateRead(person, offset) {
+    await this.request("mark_read", { with: person, offset });
+  }
+
   /** Hear the notifications of topics, until `unsubscribe`. @param {string} pattern */
   async subscribe(pattern) {
     await this.request("subscribe", { pattern });

@@ -33,6 +33,7 @@ const happenings = new EventTarget();
  * - `leave`, `enter`: a conversation is about to be left, or was opened;
  * - `activate`: somebody chose a conversation, perhaps the one that is open;
  * - `forget`: a conversation is gone;
+ * - `earlier`: messages from before those that were here have come; `{target, messages}`;
  * - `news`: somebody else said something, just now; `{target, message, isMention}`;
  * - `tool`: a tool at the right was opened;
  * - `message-deleted`: the item of a message that was taken back;

@@ -38,6 +38,9 @@ export class Conversation {
     this.unread = new Set();
     /** Those of them that mention us. @type {Set<number>} */
     this.mentions = new Set();
+    /** How many there are that are not here yet, all up to the offset that was counted to. */
+    this.unreadBefore = 0;
+    this.countedTo = 0;
     /** How far the server knows that we have read; null while we do not know that. */
     this.read = null;
     /** The offset of the latest that somebody else said. */
@@ -78,6 +81,10 @@ export class Conversation {
     return this.list.childElementCount === 0;
   }
 
+  get unreadCount() {
+    return this.unread.size + this.unreadBefore;
+  }
+
   get isActive() {
     return this === chat.active;
   }
@@ -104,6 +111,8 @@ export function conversation(kind, name) {
 }
 
 export const findRoom = (room) => chat.conversations.get(Conversation.key("room", room));
+
+export const findPerson = (name) => chat.conversations.get(Conversation.key("person", name));
 
 /** The conversation that a private message belongs to. */
 export const partner = ({ from, to }) => conversation("person", from === me() ? to : from);

@@ -12,7 +12,13 @@ import { chat, me, onClient, render, tell } from "./chat.js";
 import { conversation, findRoom, forget, partner } from "./conversation.js";
 import { announce, toast } from "./dom.js";
 import { changeText, dividerItem, insert, loggedItem, mentionsMe, regroup } from "./items.js";
-import { beginReading, learnRead, noteNews } from "./reading.js";
+import {
+  beginInboxReading,
+  beginReading,
+  learnRead,
+  noteDeleted,
+  noteNews,
+} from "./reading.js";
 import { beginInbox, offerNewest } from "./scrolling.js";
 import { endTyping } from "./typing.js";
 import { dayName, explain } from "./words.js";
@@ -56,8 +62,11 @@ function edited(target, { from, target: offset, text }) {
   if (target.isActive && from !== me()) announce(`${from} edited a message: ${text}`);
 }
 
-function deleted(target, { from, target: offset }) {
+function deleted(target, event) {
+  const { from, target: offset } = event;
+  if (target) noteDeleted(target, event);
   const item = target?.items.get(offset);
+  render();
   if (!item) return;
   changeText(item, null);
   tell("message-deleted", item);
@@ -93,6 +102,7 @@ onClient({
   },
 
   inbox({ messages, read, again, complete }) {
+    beginInboxReading({ again, complete });
     if (!again) beginInbox(messages[0]?.offset ?? 1);
     for (const message of messages) {
       const target = partner(message);

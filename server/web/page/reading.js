@@ -2,14 +2,14 @@
  * How far we have read, and how far the others have.
  *
  * What must live here: what is new to us, the line above it, what we tell the server of it, and who
- * has seen the latest thing that we said. All private messages stand in one log, so there is one
- * mark for all of them: it stops before the first one that was not read.
+ * has seen the latest thing that we said. The server counts what is new when we come; what of that is
+ * shown here is known by its offset, and the rest by its number.
  *
  * @module
  */
 
 import { chat, me, on, onClient, onRender, render } from "./chat.js";
-import { conversationsOf, findRoom } from "./conversation.js";
+import { conversation, conversationsOf, findPerson, findRoom } from "./conversation.js";
 import { $, element } from "./dom.js";
 import { dividerItem, insert, written } from "./items.js";
 import { isAtEnd } from "./scrolling.js";
@@ -19,37 +19,89 @@ const PATIENCE = 500;
 /** Names in the line that says who has seen something. */
 const MAX_NAMES = 3;
 
-/** Rooms, and "" for the private messages, whose marks wait to be told. @type {Set<string>} */
+/** Conversations whose marks wait to be told. */
 const untold = new Set();
+/** What the server has counted: in rooms that we have not entered since, by name; of people. */
+const counted = new Map();
+let people = { list: [], head: 0 };
 let timer = 0;
 
 // -- What is new to us --------------------------------------------------------------------------
 
 /** Somebody else said something. */
-export function noteNews(target, { offset }, isMention) {
+export function noteNews(target, { offset, deleted }, isMention) {
   target.latest = offset;
-  if (offset <= target.read) return;
+  if (offset <= target.read || deleted) return;
   if (target.unread.size === 0 && !target.isWatched) {
     target.unreadDivider?.remove();
     target.unreadDivider = dividerItem("New messages", "unread");
     insert(target, target.unreadDivider);
   }
-  target.unread.add(offset);
+  add(target, offset);
   if (isMention) target.mentions.add(offset);
 }
 
-/** We have joined a room, and hear how far we have read there. */
-export function beginReading(target, { room, read, messages, again }) {
-  if (read || again) return learnRead(target, read);
-  // To who comes for the first time nothing is new.
-  const latest = messages.at(-1)?.offset ?? 0;
-  learnRead(target, latest);
-  if (latest) chat.client.markRead(room, latest).catch(() => {});
+/** Some of what was said before may be new, too. */
+on("earlier", ({ target, messages }) => {
+  const theirs = messages.filter(({ from }) => from !== me());
+  target.latest = Math.max(target.latest, theirs.at(-1)?.offset ?? 0);
+  if (target.unreadCount === 0) return;
+  const news = theirs.filter(({ offset, deleted }) => offset > target.read && !deleted);
+  for (const { offset } of news) add(target, offset);
+  if (news.length === 0 || !target.unreadDivider) return;
+  target.list.insertBefore(target.unreadDivider, target.items.get(news[0].offset));
+});
+
+function add(target, offset) {
+  if (offset <= target.countedTo && target.unreadBefore > 0 && !target.unread.has(offset)) {
+    target.unreadBefore -= 1;
+  }
+  target.unread.add(offset);
+}
+
+/** A message was taken back, which we may not even have here. */
+export function noteDeleted(target, { user, target: offset }) {
+  if (target.unread.delete(offset)) target.mentions.delete(offset);
+  else if (!target.items.has(offset) && user !== chat.client?.user) {
+    if (offset > target.read && offset <= target.countedTo && target.unreadBefore > 0) {
+      target.unreadBefore -= 1;
+    }
+  }
+}
+
+/** We have entered a room, and hear how far we have read there. */
+export function beginReading(target, { room, read, again, complete }) {
+  learnRead(target, read);
+  const found = counted.get(room);
+  counted.delete(room);
+  // What a lost connection has made us miss comes whole, unless it is said that it does not.
+  if (found && !(again && complete)) begin(target, found.unread, found.head);
+}
+
+/** Private messages come that we have missed; where some do not, there is what was counted. */
+export function beginInboxReading({ again, complete }) {
+  if (again && !complete) beginWithPeople();
+}
+
+function beginWithPeople() {
+  for (const { with: name, unread } of people.list) {
+    begin(conversation("person", name), unread, people.head);
+  }
+}
+
+function begin(target, count, head) {
+  const here = [...target.unread].filter((offset) => offset <= head).length;
+  target.unreadBefore = Math.max(0, count - here);
+  target.countedTo = head;
 }
 
 /** We hear how far we have read: here before, or elsewhere now. */
 export function learnRead(target, offset) {
   target.read = Math.max(target.read ?? 0, offset);
+  // What is not here lies before what is.
+  if (target.unreadBefore > 0 && offset >= Math.min(target.countedTo, ...target.items.keys())) {
+    target.unreadBefore = 0;
+  }
   for (const news of [target.unread, target.mentions]) {
     for (const unread of news) if (unread <= offset) news.delete(unread);
   }
@@ -59,37 +111,35 @@ export function learnRead(target, offset) {
 function see() {
   const { active } = chat;
   if (!active?.isWatched) return;
-  const wasNew = active.unread.size > 0;
+  const wasNew = active.unreadCount > 0;
   active.unread.clear();
   active.mentions.clear();
+  active.unreadBefore = 0;
   if (wasNew) render();
-  if (active.latest > (active.read ?? 0)) tellSoon(active.kind === "room" ? active.name : "");
+  if (active.latest > (active.read ?? 0)) tellSoon(active);
 }
 
 // -- What we tell -------------------------------------------------------------------------------
 
-function tellSoon(log) {
-  untold.add(log);
+function tellSoon(target) {
+  untold.add(target);
   timer ||= setTimeout(tellAll, PATIENCE);
 }
 
 function tellAll() {
   clearTimeout(timer);
   timer = 0;
-  for (const log of untold) tellRead(log);
+  for (const target of untold) tellRead(target);
   untold.clear();
 }
 
-async function tellRead(log) {
-  const targets = log ? [findRoom(log)] : conversationsOf("person");
-  if (!targets[0] || !chat.client) return;
-  const first = Math.min(...targets.flatMap(({ unread }) => [...unread]));
-  const latest = Math.max(...targets.map((target) => target.latest));
-  const offset = Math.min(latest, first - 1);
-  if (!targets.some(({ read }) => offset > (read ?? 0))) return;
+async function tellRead(target) {
+  const { kind, name, latest } = target;
+  if (!chat.client || latest <= (target.read ?? 0)) return;
   try {
-    await chat.client.markRead(log || null, offset);
-    for (const target of targets) learnRead(target, offset);
+    if (kind === "room") await chat.client.markRead(name, latest);
+    else await chat.client.markPrivateRead(name, latest);
+    learnRead(target, latest);
   } catch {
     // It is told with the next one, or after the next connection.
   }
@@ -129,8 +179,17 @@ export function learnSeen(target, name, offset) {
 }
 
 onClient({
-  read({ room, user, offset }) {
-    const targets = room === null ? conversationsOf("person") : [findRoom(room)];
+  unread({ memberships, people: list, head, again }) {
+    for (const { room, ...found } of memberships) counted.set(room, found);
+    people = { list, head };
+    for (const { with: name, read } of list) learnRead(conversation("person", name), read);
+    if (!again) beginWithPeople();
+    render();
+  },
+
+  read({ room, user, offset, with: name }) {
+    const targets =
+      room !== null ? [findRoom(room)] : name ? [findPerson(name)] : conversationsOf("person");
     for (const target of targets) {
       if (!target) continue;
       if (user === me()) learnRead(target, offset);
@@ -147,6 +206,8 @@ on("sign-out", () => {
   clearTimeout(timer);
   timer = 0;
   untold.clear();
+  counted.clear();
+  people = { list: [], head: 0 };
 });
 
 onRender(see);

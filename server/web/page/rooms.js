@@ -98,10 +98,10 @@ onClient({
 });
 
 function describeJoined(room) {
-  const { members, isActive, unread, mentions } = findRoom(room);
+  const { members, isActive, unreadCount, mentions } = findRoom(room);
   const count = chat.directory.get(room) ?? members.size;
   const label = `${room}, ${plural(count, "member", "members")}`;
-  const counts = { unread: unread.size, mentions: mentions.size };
+  const counts = { unread: unreadCount, mentions: mentions.size };
   return { name: room, label, note: "", ...counts, current: isActive };
 }
 
@@ -133,8 +133,8 @@ function renderOthers() {
 }
 
 function describePerson(name) {
-  const { unread, isActive } = conversation("person", name);
-  return { name, label: name, note: "", unread: unread.size, current: isActive };
+  const { unreadCount, isActive } = conversation("person", name);
+  return { name, label: name, note: "", unread: unreadCount, current: isActive };
 }
 
 function renderPeople() {
@@ -145,7 +145,9 @@ function renderPeople() {
 }
 
 for (const renderer of [renderJoined, renderOthers, renderPeople]) onRender(renderer);
-addCount(() => [...chat.conversations.values()].reduce((sum, { unread }) => sum + unread.size, 0));
+addCount(() =>
+  [...chat.conversations.values()].reduce((sum, { unreadCount }) => sum + unreadCount, 0),
+);
 
 $("leave").addEventListener("click", leaveActive);
 $("room-filter").addEventListener("input", renderOthers);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { chat, on, onRender, render, renderNow } from "./chat.js";
+import { chat, on, onRender, render, renderNow, tell } from "./chat.js";
 import { focusConversation, partner } from "./conversation.js";
 import { $ } from "./dom.js";
 import { dividerItem, loggedItem, regroup, written } from "./items.js";
@@ -139,6 +139,7 @@ function prepend(target, messages) {
     oldest.remove();
     regroup(follower);
   }
+  tell("earlier", { target, messages });
   if (target.isActive) scroller.scrollTop = scroller.scrollHeight - fromEnd;
 }
 
