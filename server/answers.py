@@ -45,6 +45,7 @@ __all__ = [
     "RoomsAck",
     "SearchAck",
     "SendAck",
+    "TypingAck",
     "WatchAck",
     "refusal",
 ]
@@ -110,7 +111,7 @@ class RoomsAck(Ack, kw_only=True):
 
 
 class RoomAck(Ack, kw_only=True):
-    """The room that was created, described, left or typed in."""
+    """The room that was created, described, left or looked after."""
 
     room: str
 
@@ -150,10 +151,11 @@ class HistoryAck(RoomAck, kw_only=True):
     history: list[Message | Edited | Deleted]
 
 
-class SearchAck(RoomAck, kw_only=True):
+class SearchAck(Ack, kw_only=True):
     """What was found, the latest first; ``before`` is where to go on, or null at the beginning."""
 
-    found: list[Message]
+    room: str | None
+    found: list[Message | PrivateMessage]
     before: int | None
 
 
@@ -186,6 +188,12 @@ class PrivateHistoryAck(Ack, kw_only=True):
     epoch: str
     more: bool
     history: list[PrivateMessage | PrivateEdited | PrivateDeleted]
+
+
+class TypingAck(Ack, kw_only=True):
+    """The room that was told, if it was one."""
+
+    room: str | None
 
 
 class ReadAck(Ack, kw_only=True):

@@ -96,7 +96,7 @@ class Chat:
             protocol.PrivateDelete: self.mail.delete,
             protocol.Inbox: self.mail.read_on,
             protocol.PrivateHistory: self.mail.history,
-            protocol.Typing: self.conversation.typing,
+            protocol.Typing: self._typing,
             protocol.MarkRead: self._mark_read,
             protocol.Members: self.inquiries.members,
             protocol.SetAccess: self.moderation.set_access,
@@ -222,6 +222,7 @@ class Chat:
             now: a monotonic time in seconds.
         """
         self.conversation.tick(now)
+        self.mail.tick(now)
         self.broadcasts.tick(now)
         self._logs.catch_up()
         await asyncio.gather(*map(self._depart, self._absences.take_expired(now)))
@@ -251,6 +252,8 @@ class Chat:
             return await self._hello(session, command)
         if session.user is None:
             raise CommandError("hello_first", "say hello first")
+        if isinstance(command, protocol.MarkRead | protocol.Typing | protocol.Search):
+            _check_place(command)
         return await self._commands[type(command)](session, command)
 
     async def _hello(self, session: Session, command: protocol.Hello) -> protocol.HelloAck:
@@ -316,10 +319,12 @@ class Chat:
         return protocol.RefreshAck(expires_in=self._gate.refresh(session.visitor, command.token))
 
     async def _mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
-        if command.room is not None and command.partner is not None:
-            raise CommandError("bad_fields", "a room has no messages with one user")
         marks = self.mail if command.room is None else self.conversation
         return await marks.mark_read(session, command)
+
+    async def _typing(self, session: Session, command: protocol.Typing) -> protocol.TypingAck:
+        place = self.mail if command.room is None else self.conversation
+        return await place.typing(session, command)
 
     async def _forget(self, guest: UserRecord) -> None:
         try:
@@ -327,6 +332,13 @@ class Chat:
             await self._engine.forget_user(guest.id, inbox_log(guest.id))
         except EngineError as error:
             logger.warning("a guest who is gone could not be forgotten: %s", error)
+
+
+def _check_place(command: protocol.MarkRead | protocol.Typing | protocol.Search) -> None:
+    is_room, is_private = command.room is not None, command.partner is not None
+    # Private messages are one log, of which all can be marked as read.
+    if is_room == is_private and not (isinstance(command, protocol.MarkRead) and not is_room):
+        raise CommandError("bad_fields", "it is about a room, or about messages with one user")
 
 
 def _digest(token: str) -> bytes:

@@ -206,14 +206,15 @@ class History(Command, tag="history"):
 
 
 class Search(Command, tag="search"):
-    """Find what was said in a room, in messages that have every word of ``text`` in them.
+    """Find what was said in a room, or ``with`` a user, in messages with every word of ``text``.
 
     The search goes back from an offset, or from the end, and not on for ever: the answer tells
     where to go on.
     """
 
-    room: str
     text: Annotated[str, Meta(min_length=1, max_length=MAX_QUERY)]
+    room: str | None = None
+    partner: str | None = field(name="with", default=None)
     before: Offset | None = None
     limit: Limit = 20
 
@@ -255,10 +256,11 @@ class PrivateHistory(Command, tag="private_history"):
 
 
 class Typing(Command, tag="typing"):
-    """Tell a room that one is typing, or no longer."""
+    """Tell a room, or the user that one writes ``with``, that one is typing, or no longer."""
 
-    room: str
     active: bool
+    room: str | None = None
+    partner: str | None = field(name="with", default=None)
 
 
 class MarkRead(Command, tag="mark_read"):

@@ -311,8 +311,9 @@ class Conversation:
 
     # What is not kept
 
-    async def typing(self, session: Session, command: protocol.Typing) -> protocol.RoomAck:
+    async def typing(self, session: Session, command: protocol.Typing) -> protocol.TypingAck:
         """See `protocol.Typing`."""
+        assert command.room is not None
         room = self.room_of(session, command.room)
         room.rules.check_say(session.person, session.role)
         if command.active:
@@ -320,7 +321,7 @@ class Conversation:
         else:
             self._typists.end(room.name, session.name)
         self._tell_typing(room, session.name, command.active, session.user_id)
-        return protocol.RoomAck(room=room.name)
+        return protocol.TypingAck(room=room.name)
 
     async def mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
         """See `protocol.MarkRead`."""

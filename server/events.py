@@ -229,9 +229,9 @@ class Left(Event, tag="left", kw_only=True, omit_defaults=True):
 
 
 class TypingEvent(Event, tag="typing"):
-    """Somebody in a room that one is in types, or no longer does."""
+    """Somebody types, or no longer does: in a room that one is in, or without one to oneself."""
 
-    room: str
+    room: str | None
     user: str
     active: bool
 

@@ -1,4 +1,4 @@
-"""What is asked about rooms, and changes nothing: what was said there, and who is a member.
+"""What is asked, and changes nothing: what was said, and who is a member of a room.
 
 What lives here: one method for each such command. This file knows neither sockets nor JSON.
 """
@@ -6,17 +6,18 @@ What lives here: one method for each such command. This file knows neither socke
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from . import protocol
 from .conversation import Conversation, room_event
 from .engines.base import Engine, UserRecord
 from .gate import Gate
-from .logs import time_of
-from .names import check_room
-from .protocol import CommandError, Message
-from .rooms import Room
+from .logs import read_event, time_of
+from .mail import partner
+from .names import check_room, name_key
+from .protocol import CommandError, Message, PrivateMessage
+from .rooms import Room, inbox_log
 from .rules import Access, person
 from .session import Session
 
@@ -64,26 +65,44 @@ class Inquiries:
         The log is read, and not an index: it is trimmed, so there is an end to it, and any engine
         can do that.
         """
-        room = self._conversation.room_of(session, command.room)
         words = _folded(command.text).split()
         if not words:
             raise CommandError("bad_fields", "there is no word to look for")
-        found: list[Message] = []
+        log, is_theirs = self._log(session, command)
+        found: list[Message | PrivateMessage] = []
         before = command.before
         for _ in range(MAX_CHUNKS):
             self._gate.pay(session.visitor, CHUNK_COST)
-            page = await self._engine.read_back(room.channel.log, before=before, limit=CHUNK)
+            page = await self._engine.read_back(log, before=before, limit=CHUNK)
             for entry in reversed(page.entries):
-                event = room_event(entry)
+                event = read_event(entry)
                 before = event.offset
-                if isinstance(event, Message) and _has(event.text, words):
+                if not isinstance(event, Message | PrivateMessage):
+                    continue
+                if _has(event.text, words) and is_theirs(event):
                     found.append(event)
                     if len(found) == command.limit:
                         break
             is_whole = not page.entries or before == page.first
             if is_whole or len(found) == command.limit:
                 break
-        return protocol.SearchAck(room=room.name, found=found, before=None if is_whole else before)
+        return protocol.SearchAck(
+            room=command.room, found=found, before=None if is_whole else before
+        )
+
+    def _log(
+        self, session: Session, command: protocol.Search
+    ) -> tuple[str, Callable[[Message | PrivateMessage], bool]]:
+        """Returns where to look, and which of the messages there are meant."""
+        if command.room is not None:
+            return self._conversation.room_of(session, command.room).channel.log, lambda _: True
+        assert command.partner is not None
+        key = name_key(command.partner)
+
+        def is_theirs(event: Message | PrivateMessage) -> bool:
+            return isinstance(event, PrivateMessage) and name_key(partner(session, event)) == key
+
+        return inbox_log(session.user_id), is_theirs
 
     async def members(self, session: Session, command: protocol.Members) -> protocol.MembersAck:
         """See `protocol.Members`."""

@@ -6,6 +6,7 @@ not connected finds it there later. This file knows neither sockets nor JSON.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -13,14 +14,15 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from . import protocol
-from .engines.base import Append, Conflict, Engine, Entry, Replacement
+from .engines.base import Append, Conflict, Engine, Entry, Replacement, UserRecord
 from .logs import Logs, followed_log, read_event, write_event
 from .names import check_text, name_key
+from .presence import Typists
 from .protocol import CommandError, PrivateDeleted, PrivateEdited, PrivateMessage
 from .rooms import Channel, inbox_log
 from .session import Session
 
-__all__ = ["Mail"]
+__all__ = ["Mail", "partner"]
 
 LATEST: Final = 50
 """Messages for somebody who comes anew."""
@@ -45,6 +47,8 @@ class Mail:
         self._engine = engine
         self._logs = logs
         self._channels: dict[str, Channel] = {}
+        # To whom, by id, and who.
+        self._typists = Typists()
 
     async def enter(self, session: Session, since: protocol.Since | None) -> protocol.Log:
         """Lets a session have its user's private messages: those since a position, and new ones."""
@@ -67,9 +71,8 @@ class Mail:
     async def send(self, session: Session, command: protocol.Private) -> protocol.PrivateAck:
         """See `protocol.Private`."""
         text = check_text(command.text)
-        receiver = await self._engine.find_user(name_key(command.to))
-        if receiver is None:
-            raise CommandError("no_such_user", "there is nobody of that name")
+        receiver = await self._find_user(command.to)
+        self._typists.end(receiver.id, session.name)
         event = PrivateMessage(
             sender=session.name,
             user=session.user_id,
@@ -92,6 +95,12 @@ class Mail:
         return protocol.PrivateAck(
             to=receiver.name, epoch=kept.position.epoch, offset=kept.position.offset
         )
+
+    async def _find_user(self, name: str) -> UserRecord:
+        user = await self._engine.find_user(name_key(name))
+        if user is None:
+            raise CommandError("no_such_user", "there is nobody of that name")
+        return user
 
     async def edit(self, session: Session, command: protocol.PrivateEdit) -> protocol.PrivateAck:
         """See `protocol.PrivateEdit`."""
@@ -216,6 +225,27 @@ class Mail:
             epoch=page.epoch, more=bool(history) and history[0].offset > page.first, history=history
         )
 
+    async def typing(self, session: Session, command: protocol.Typing) -> protocol.TypingAck:
+        """See `protocol.Typing`."""
+        assert command.partner is not None
+        receiver = (await self._find_user(command.partner)).id
+        if command.active:
+            self._typists.begin(receiver, session.name, asyncio.get_running_loop().time())
+        else:
+            self._typists.end(receiver, session.name)
+        if receiver != session.user_id:
+            self._tell_typing(receiver, session.name, command.active)
+        return protocol.TypingAck(room=None)
+
+    def tick(self, now: float) -> None:
+        """Tells who has typed until now."""
+        for receiver, user in self._typists.take_expired(now):
+            self._tell_typing(receiver, user, False)
+
+    def _tell_typing(self, receiver: str, user: str, active: bool) -> None:
+        event = protocol.TypingEvent(room=None, user=user, active=active)
+        self._logs.signal(Channel(inbox_log(receiver)), event, key=f"typing:{user}")
+
     async def mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
         """See `protocol.MarkRead`."""
         user, log = session.user_id, inbox_log(session.user_id)
@@ -227,9 +257,9 @@ class Mail:
         else:
             key = name_key(command.partner)
             # So there are no more marks than people whose messages are kept.
-            partner = await self._partner_at(session, command.offset, key)
+            name = await self._partner_at(session, command.offset, key)
             offset = await self._engine.mark_read(user, log, command.offset, author=key)
-            event = protocol.Read(room=None, user=session.name, offset=offset, partner=partner)
+            event = protocol.Read(room=None, user=session.name, offset=offset, partner=name)
             key = f"read:{key}"
         self._logs.signal(self._channels[user], event, key=key)
         return protocol.ReadAck(room=None, offset=offset)
@@ -238,9 +268,9 @@ class Mail:
         """Returns the name of whom a private message is with, if it is the one with this key."""
         page = await self._engine.read(inbox_log(session.user_id), after=offset - 1, limit=1)
         for event in _events(page.entries):
-            partner = _partner(session, event)
-            if event.offset == offset and name_key(partner) == key:
-                return partner
+            name = partner(session, event)
+            if event.offset == offset and name_key(name) == key:
+                return name
         raise CommandError("no_such_message", "it is none of the messages with them, or no longer")
 
     async def unread(self, session: Session, until: int) -> list[protocol.Correspondence]:
@@ -249,8 +279,8 @@ class Mail:
         found = []
         for unread in await self._engine.unread_by_author(session.user_id, log, until=until):
             for event in _events([unread.latest]):
-                partner = _partner(session, event)
-                found.append(protocol.Correspondence(partner, unread.read, unread.count))
+                name = partner(session, event)
+                found.append(protocol.Correspondence(name, unread.read, unread.count))
         return found
 
 
@@ -258,7 +288,7 @@ def _key(session: Session, key: str | None) -> str | None:
     return None if key is None else f"{session.user_id}/{key}"
 
 
-def _partner(session: Session, event: protocol.PrivateEvent) -> str:
+def partner(session: Session, event: protocol.PrivateEvent) -> str:
     """Returns the name of the other one."""
     return event.to if event.user == session.user_id else event.sender
 

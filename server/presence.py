@@ -31,20 +31,20 @@ T = TypeVar("T", bound=Somebody)
 
 
 class Typists:
-    """Who types where, until they stop or it expires."""
+    """Who types where, until they stop or it expires. Where is a room, or somebody's inbox."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str], float] = {}
 
-    def begin(self, room: str, user: str, now: float) -> None:
+    def begin(self, place: str, user: str, now: float) -> None:
         """Notes that somebody types; again if need be."""
         # At the end: the order is that of expiry.
-        self._until.pop((room, user), None)
-        self._until[room, user] = now + TYPING_EXPIRES
+        self._until.pop((place, user), None)
+        self._until[place, user] = now + TYPING_EXPIRES
 
-    def end(self, room: str, user: str) -> bool:
+    def end(self, place: str, user: str) -> bool:
         """Notes that somebody types no longer. Tells whether they did."""
-        return self._until.pop((room, user), None) is not None
+        return self._until.pop((place, user), None) is not None
 
     def take_expired(self, now: float) -> Sequence[tuple[str, str]]:
         """Returns who has typed until now, and where."""

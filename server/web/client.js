@@ -322,6 +322,11 @@ export class ChatClient extends Commands {
     this.#line.request("typing", { room, active }).catch(() => {});
   }
 
+  /** Tell the person that we write to. @param {string} person @param {boolean} active */
+  typingTo(person, active) {
+    if (this.online) this.#line.request("typing", { with: person, active }).catch(() => {});
+  }
+
   /**
    * Send a message to a room. It is never lost silently: without a connection it waits, and after
    * a reconnection an unconfirmed one is sent again, which makes no second one of it.

@@ -47,6 +47,44 @@ def test_what_was_said_long_ago_is_found_and_shown(ada_and_grace: Pair) -> None:
     grace.wait(lambda: grace.driver.execute_script(inside), "the message in view")
 
 
+def test_private_messages_are_searched(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.send("needle in the lobby")
+    grace.open_entry("member-list", "Ada")
+    grace.send("the needle, in private")
+    ada.open_entry("people", "Grace")
+    ada.wait_message("the needle, in private")
+    # More than comes at once, so that the page has to fetch what was found.
+    ada.driver.execute_async_script(
+        "const done = arguments[0]; import('/page/chat.js').then(async ({ chat }) => {"
+        " const say = (text) => chat.client.sendPrivate('Grace', text).settled;"
+        " for (let n = 0; n < 60; n += 1) await say(`hay ${n}`);"
+        " done(); });"
+    )
+    ada.wait_message("hay 59")
+    ada.driver.refresh()
+    ada.wait_text("#title", "Grace")
+    ada.wait_message("hay 59")
+    ada.click("#open-search")
+    look_for(ada, "needle")
+    ada.wait_text("#search-status", "1 message.")
+    assert ada.texts("#search-results .result-text") == ["the needle, in private"]
+    ada.click("#search-results .result-button")
+    ada.wait_text(".message.found .text", "the needle, in private")
+
+
+def test_typing_to_one_person_is_shown_to_them(ada_and_grace: Pair) -> None:
+    ada, grace = ada_and_grace
+    ada.open_entry("member-list", "Grace")
+    ada.send("psst")
+    grace.open_entry("people", "Ada")
+    ada.write("I am")
+    grace.wait_text("#typing-text", "Ada is typing")
+    ada.find("#composer-text").send_keys(Keys.ENTER)
+    grace.wait_message("I am")
+    grace.wait_gone("#typing-text")
+
+
 def test_search_by_keyboard(ada: ChatPage) -> None:
     ada.create_room("archive")
     ada.send("tea at four")

@@ -750,6 +750,33 @@ async def test_typing_ends_by_itself() -> None:
 
 
 @async_test
+async def test_typing_to_one_user_is_told_to_them_alone_and_ends_by_itself() -> None:
+    async with chatting() as (_, chat):
+        ann, bob, cat = [await enter(chat, name) for name in ("Ann", "Bob", "Cat")]
+
+        def told(user: User) -> list[bool]:
+            found = [event for event in user.heard if event["type"] == "typing"]
+            assert all((event["room"], event["user"]) == (None, "Ann") for event in found)
+            return [event["active"] for event in found]
+
+        assert (await ann.ask("typing", active=True, **{"with": "bob"}))["room"] is None
+        assert (await ann.ask("typing", active=False, **{"with": "bob"}))["type"] == "ack"
+        await ann.ask("typing", active=True, **{"with": "Bob"})
+        await chat.tick(asyncio.get_running_loop().time() + TYPING_EXPIRES + 1)
+        assert told(bob) == [True, False, True, False]
+        # What is said ends it, without a word.
+        await ann.ask("typing", active=True, **{"with": "Bob"})
+        await ann.ask("private", to="Bob", text="x")
+        await chat.tick(asyncio.get_running_loop().time() + 2 * TYPING_EXPIRES)
+        assert told(bob) == [True, False, True, False, True]
+        await ann.ask("typing", active=True, **{"with": "Ann"})
+        assert told(ann) == told(cat) == []
+        assert (await ann.ask("typing", active=True, **{"with": "Dan"}))["code"] == "no_such_user"
+        await chat.leave(bob)
+        assert (await ann.ask("typing", active=True, **{"with": "Bob"}))["type"] == "ack"
+
+
+@async_test
 async def test_the_others_hear_how_far_one_has_read() -> None:
     async with chatting() as (_, chat):
         ann, bob = await enter(chat, "Ann", "lobby"), await enter(chat, "Bob", "lobby")

@@ -1,4 +1,4 @@
-"""What is asked about rooms: searching them, and how far their members have read."""
+"""What is asked: searching what was said, and how far the members of rooms have read."""
 
 from __future__ import annotations
 
@@ -99,3 +99,41 @@ async def test_the_members_of_a_room_tell_how_far_they_have_read() -> None:
         await bob.ask("mark_read", room="lobby", offset=2)
         members = (await ann.ask("members", room="lobby"))["members"]
         assert {member["name"]: member["read"] for member in members} == {"Ann": 0, "Bob": 2}
+
+
+# With one user
+
+
+@async_test
+async def test_private_messages_with_one_user_are_searched() -> None:
+    async with (
+        running() as address,
+        client(address, "Ann") as ann,
+        client(address, "Bob") as bob,
+        client(address, "Cat") as cat,
+    ):
+        await ann.ask("private", to="Bob", text="green tea")
+        await bob.ask("private", to="Ann", text="Black tea")
+        await cat.ask("private", to="Ann", text="tea for Cat")
+        await ann.ask("private", to="Bob", text="first tea")
+        await ann.ask("private_edit", offset=4, text="second tea")
+        answer = await ann.ask("search", text="TEA", **{"with": "bob"})
+        assert texts(answer) == ["second tea", "Black tea", "green tea"]
+        assert (answer["room"], answer["before"]) == (None, None)
+        assert [found["type"] for found in answer["found"]] == ["private"] * 3
+        # In Bob's own log they stand elsewhere.
+        answer = await bob.ask("search", text="tea", limit=1, **{"with": "Ann"})
+        assert (texts(answer), answer["before"]) == (["second tea"], 3)
+        answer = await bob.ask("search", text="tea", before=3, **{"with": "Ann"})
+        assert texts(answer) == ["Black tea", "green tea"]
+        # Nobody finds what others say to each other.
+        assert texts(await cat.ask("search", text="tea", **{"with": "Bob"})) == []
+        assert texts(await cat.ask("search", text="tea", **{"with": "Ann"})) == ["tea for Cat"]
+
+
+@async_test
+async def test_a_search_is_in_one_place() -> None:
+    async with running() as address, client(address, "Ann", "lobby") as ann:
+        for place in ({}, {"room": "lobby", "with": "Ann"}):
+            assert (await ann.ask("search", text="x", **place))["code"] == "bad_fields"
+            assert (await ann.ask("typing", active=True, **place))["code"] == "bad_fields"

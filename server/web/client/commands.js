@@ -80,6 +80,17 @@ export class Commands extends EventTarget {
     return this.request("search", { room, text, before });
   }
 
+  /**
+   * Find private messages with one person in the same way.
+   * @param {string} person    the name
+   * @param {string} text
+   * @param {number | null} [before]    the `before` of the answer before
+   * @returns {Promise<{found: object[], before: number | null}>}
+   */
+  searchPrivate(person, text, before = null) {
+    return this.request("search", { with: person, text, before });
+  }
+
   /** Tell what a room is about. @param {string} room @param {string} topic */
   async describeRoom(room, topic) {
     await this.request("describe_room", { room, topic });

@@ -107,7 +107,7 @@ export function beginInbox(first) {
 
 /** Bring a message into view, however long ago it was said; false when it is not there. */
 export async function reveal(target, offset) {
-  while (!target.items.has(offset) && target.first > 1 && target.isActive) {
+  while (!target.items.has(offset) && hasEarlier(target) && target.isActive) {
     if (target.fetching || !(await fetchEarlier(target))) return false;
   }
   const item = target.items.get(offset);

@@ -1,8 +1,8 @@
 /**
- * Search in the open room.
+ * Search in the open conversation.
  *
  * What must live here: the question, what was found, and going there. The server looks through the
- * room's log, also at what this page has never seen.
+ * log, also at what this page has never seen.
  *
  * @module
  */
@@ -13,7 +13,9 @@ import { reveal } from "./scrolling.js";
 import { addTool, closeTool, isOpen } from "./tools.js";
 import { clockTime, dayName, explain, plural } from "./words.js";
 
-/** What is looked for now. @type {{room: string, text: string, before: number | null} | null} */
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/** What is looked for now. @type {{target: Conversation, text: string, before: number | null} | null} */
 let question = null;
 
 const say = (text) => {
@@ -48,7 +50,11 @@ async function look() {
   say("Looking");
   let answer;
   try {
-    answer = await chat.client.search(asked.room, asked.text, asked.before);
+    const { kind, name } = asked.target;
+    answer =
+      kind === "room"
+        ? await chat.client.search(name, asked.text, asked.before)
+        : await chat.client.searchPrivate(name, asked.text, asked.before);
   } catch (error) {
     if (question === asked) say(explain(error));
     return;
@@ -67,8 +73,8 @@ $("search-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("search-text").value.trim();
   clear();
-  if (!text || chat.active?.kind !== "room") return;
-  question = { room: chat.active.name, text, before: null };
+  if (!text || !chat.active) return;
+  question = { target: chat.active, text, before: null };
   look();
 });
 $("search-more").addEventListener("click", async () => {
@@ -83,8 +89,7 @@ on("enter", clear);
 on("sign-out", clear);
 
 onRender(() => {
-  const isRoom = chat.active?.kind === "room";
-  $("open-search").hidden = !isRoom;
-  if (!isRoom && isOpen("search")) closeTool();
+  $("open-search").hidden = !chat.active;
+  if (!chat.active && isOpen("search")) closeTool();
   $("search-label").textContent = `Find messages in ${chat.active?.title ?? ""}`;
 });

@@ -5,7 +5,7 @@
  */
 
 import { chat, me, on, onClient, onRender, render } from "./chat.js";
-import { findRoom } from "./conversation.js";
+import { findPerson, findRoom } from "./conversation.js";
 import { $ } from "./dom.js";
 
 /** Typing is told again this often while it lasts, and ends after a pause this long. */
@@ -28,7 +28,7 @@ function endAll(target) {
 
 onClient({
   typing({ room, user, active }) {
-    const target = findRoom(room);
+    const target = room === null ? findPerson(user) : findRoom(room);
     if (!target || user === me()) return;
     endTyping(target, user);
     if (active) {
@@ -64,26 +64,32 @@ onRender(() => {
 
 // -- We -----------------------------------------------------------------------------------------
 
-const ours = { room: "", since: 0, timer: 0 };
+/** @type {{target: import("./conversation.js").Conversation | null, since: number, timer: number}} */
+const ours = { target: null, since: 0, timer: 0 };
 
-/** Tell the open room that we type, now and then while we do. */
+function tell({ kind, name }, active) {
+  if (kind === "room") chat.client?.typing(name, active);
+  else chat.client?.typingTo(name, active);
+}
+
+/** Tell those whom we write to that we type, now and then while we do. */
 export function noteTyping() {
-  const { active, client } = chat;
-  if (active?.kind !== "room") return;
+  const { active } = chat;
+  if (!active) return;
   if ($("composer-text").value.trim() === "") return stopTyping();
   const now = Date.now();
-  if (ours.room !== active.name || now - ours.since >= EVERY) {
-    ours.room = active.name;
+  if (ours.target !== active || now - ours.since >= EVERY) {
+    ours.target = active;
     ours.since = now;
-    client.typing(active.name, true);
+    tell(active, true);
   }
   clearTimeout(ours.timer);
   ours.timer = setTimeout(stopTyping, PAUSE);
 }
 
 export function stopTyping() {
-  if (ours.room) chat.client?.typing(ours.room, false);
-  ours.room = "";
+  if (ours.target) tell(ours.target, false);
+  ours.target = null;
   clearTimeout(ours.timer);
 }
 
