@@ -19,8 +19,8 @@ const PATIENCE = 500;
 /** Names in the line that says who has seen something. */
 const MAX_NAMES = 3;
 
-/** Conversations whose marks wait to be told. */
-const untold = new Set();
+/** Conversations whose marks wait to be told, with these: more may come before they are. */
+const untold = new Map();
 /** What the server has counted: in rooms that we have not entered since, by name; of people. */
 const counted = new Map();
 let people = { list: [], head: 0 };
@@ -122,24 +122,24 @@ function see() {
 // -- What we tell -------------------------------------------------------------------------------
 
 function tellSoon(target) {
-  untold.add(target);
+  untold.set(target, target.latest);
   timer ||= setTimeout(tellAll, PATIENCE);
 }
 
 function tellAll() {
   clearTimeout(timer);
   timer = 0;
-  for (const target of untold) tellRead(target);
+  for (const [target, offset] of untold) tellRead(target, offset);
   untold.clear();
 }
 
-async function tellRead(target) {
-  const { kind, name, latest } = target;
-  if (!chat.client || latest <= (target.read ?? 0)) return;
+async function tellRead(target, offset) {
+  const { kind, name, read } = target;
+  if (!chat.client || offset <= (read ?? 0)) return;
   try {
-    if (kind === "room") await chat.client.markRead(name, latest);
-    else await chat.client.markPrivateRead(name, latest);
-    learnRead(target, latest);
+    if (kind === "room") await chat.client.markRead(name, offset);
+    else await chat.client.markPrivateRead(name, offset);
+    learnRead(target, offset);
   } catch {
     // It is told with the next one, or after the next connection.
   }
