@@ -122,7 +122,18 @@ channel_write(PyObject *object, PyObject *data)
 {
     Channel *self = (Channel *)object;
 
-    if (!is_whole(self) || write_out(self, data) < 0)
+    if (!is_whole(self) || write_out(self, data, 0) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* It waits in the socket, and leaves in one segment with the end of TCP. */
+static PyObject *
+channel_write_last(PyObject *object, PyObject *data)
+{
+    Channel *self = (Channel *)object;
+
+    if (!is_whole(self) || write_out(self, data, MSG_MORE) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -175,6 +186,8 @@ static PyMethodDef channel_methods[] = {
     {"_schedule_flush", channel_schedule_flush, METH_NOARGS,
      "Has what is to be sent leave at the end of this turn."},
     {"_write", channel_write, METH_O, "Writes bytes to the transport."},
+    {"_write_last", channel_write_last, METH_O,
+     "Writes what the end of TCP follows at once."},
     {"_allow_shortcuts", channel_allow_shortcuts, METH_VARARGS,
      "Says which messages may take the short way."},
     {NULL, NULL, 0, NULL},

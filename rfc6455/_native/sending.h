@@ -74,7 +74,7 @@ send_uncopied(Channel *self, int first, const char *payload, Py_ssize_t size)
     if (waiting || closing || !straight)
         return 0;
     header_size = write_header(header, first, size, 0);
-    sent = put_into_socket(self, header, header_size, payload, size);
+    sent = put_into_socket(self, header, header_size, payload, size, 0);
     if (sent == header_size + size)
         return 1;
     if (sent == 0)

@@ -16,6 +16,9 @@
 #define MSG_NOSIGNAL 0
 #endif
 #endif
+#ifndef MSG_MORE /* a last word then takes a segment of its own */
+#define MSG_MORE 0
+#endif
 
 /* Whether bytes may go into the socket at once: it is known, and nothing waits before them. The
  * transport must not be closing: its socket may be closed, and the number somebody else's. */
@@ -48,10 +51,11 @@ may_go_straight(Channel *self)
 }
 
 /* Puts into the socket what it takes of a header and a payload; returns how much that was. Whatever
- * goes wrong, the transport finds it too, and knows what to do. */
+ * goes wrong, the transport finds it too, and knows what to do. More may be said to follow at once:
+ * MSG_MORE, or 0. */
 static Py_ssize_t
 put_into_socket(Channel *self, const void *header, Py_ssize_t header_size, const void *payload,
-                Py_ssize_t size)
+                Py_ssize_t size, int more)
 {
 #ifdef _WIN32
     return 0;
@@ -61,12 +65,13 @@ put_into_socket(Channel *self, const void *header, Py_ssize_t header_size, const
         {.iov_base = (void *)payload, .iov_len = (size_t)size},
     };
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL | more;
     Py_ssize_t sent;
 
     if (header_size == 0)
-        sent = send(self->descriptor, payload, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = send(self->descriptor, payload, (size_t)size, flags);
     else
-        sent = sendmsg(self->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent = sendmsg(self->descriptor, &message, flags);
     return sent < 0 ? 0 : sent;
 #endif
 }
@@ -107,7 +112,7 @@ hand_over(Channel *self, PyObject *data)
 /* Writes bytes to a transport that is not closing. They go straight into its socket where nothing
  * waits before them: event loops take longer to get them there. */
 static int
-write_out(Channel *self, PyObject *data)
+write_out(Channel *self, PyObject *data, int more)
 {
     int straight = PyBytes_CheckExact(data) ? may_go_straight(self) : 0;
 
@@ -115,7 +120,8 @@ write_out(Channel *self, PyObject *data)
         return -1;
     if (straight) {
         const char *octets = PyBytes_AsString(data);
-        Py_ssize_t size = PyBytes_Size(data), sent = put_into_socket(self, NULL, 0, octets, size);
+        Py_ssize_t size = PyBytes_Size(data);
+        Py_ssize_t sent = put_into_socket(self, NULL, 0, octets, size, more);
 
         if (sent == size)
             return 0;
@@ -162,7 +168,7 @@ flush(Channel *self)
         return -1;
     if (PyList_SetSlice(self->outbox, 0, count, NULL) == 0 &&
         (closing = is_transport_closing(self)) == 0)
-        failed = write_out(self, data);
+        failed = write_out(self, data, 0);
     Py_DECREF(data);
     return closing < 0 ? -1 : failed;
 }

@@ -206,6 +206,10 @@ class PythonChannel:
         """Writes to the transport, which is not closing; the native twin goes by its socket."""
         self._transport.write(data)
 
+    def _write_last(self, data: bytes) -> None:
+        """Writes what the end of TCP follows at once; in the native twin both leave together."""
+        self._transport.write(data)
+
     def _schedule_flush(self) -> None:
         """Has what is to be sent leave at the end of this turn of the event loop."""
         if not self._flush_scheduled:

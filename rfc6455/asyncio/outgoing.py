@@ -13,12 +13,11 @@ from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
 from typing import Final
 
 from ..close import CloseCode
-from ..connection import Connection
+from ..connection import CLOSE, Connection
 from ..errors import ConnectionClosed, connection_closed
 from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
-from ..state import OPEN
 from .channel import Channel
 from .departures import departures
 
@@ -257,11 +256,10 @@ class Outgoing(Channel, asyncio.Protocol):
             frames = core.frames_to_send if self._observer is not None else 0
             data = core.data_to_send()
             if data and not self._transport.is_closing():
-                # A last word is not worth asking the transport for its socket.
-                if core.state is OPEN:
-                    self._write(data)
+                if core.transport_action is CLOSE:
+                    self._write_last(data)
                 else:
-                    self._transport.write(data)
+                    self._write(data)
                 if self._observer is not None:
                     self._observer.sent(self, data, frames)
 
