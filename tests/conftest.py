@@ -133,7 +133,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Any:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Deals out files whole, for the sake of their fixtures; the browsers are one worker's."""
     if config.getoption("dist") != "loadfile":
         return None
@@ -144,4 +144,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> Any:
             file = nodeid.partition("::")[0]
             return "tests/browser" if file.startswith("tests/browser/") else file
 
-    return Files(config)
+    return Files(config, log)
