@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from ..connection import Connection
 from ..errors import ConnectionClosedOK
@@ -51,7 +51,7 @@ class WebSocket(Endpoint):
         with self._lock:
             if self._assembly is not None and self._assembly.is_busy:
                 return self._assembly.whole(deadline)
-            return cast("Message", self._take(deadline))
+            return self._take(deadline)  # type: ignore[return-value]
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[Message]:
         """Receives the next message in pieces as they come: `str` for text, `bytes` for binary.

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Final, cast
+from typing import Final
 
 from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close
@@ -144,7 +144,7 @@ class Endpoint(Outgoing):
             self._unread = 0
             if self._reading_paused:
                 self._resume_reading()
-        return cast("Message | Fragment", event)
+        return event  # type: ignore[return-value]
 
     def _wait_for_event(self, deadline: float | None) -> None:
         self._busy = False

@@ -5,7 +5,7 @@ for a peer that reads too slowly. This file does not know about receiving, nor w
 socket.
 
 Replies to messages that came in one read leave together, as with asyncio: with the reply to the
-last of them, or at 64 KiB, or after a millisecond.
+last of them, or at 16 KiB, or after a millisecond.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from .stream import Stream
 
 __all__ = ["Outgoing"]
 
-COLLECT_AT_MOST: Final = 64 * 1024
-"""Bytes that replies may add up to before they are written in the middle of a batch."""
+COLLECT_AT_MOST: Final = 16 * 1024
+"""Bytes that replies may add up to before they are written in the middle of a batch: to join more
+costs more than a further write."""
 HEADER: Final = 14
 """Bytes of a frame's header at most (§5.2)."""
 

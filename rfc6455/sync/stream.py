@@ -33,6 +33,10 @@ MUCH: Final = 16384
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
+_buffers: Final[list[memoryview]] = []
+"""For long reads, of all connections: as many as there were at once."""
+
+
 class Exchange(Protocol):
     """What `ClientHandshake` and `Tunnel` have in common."""
 
@@ -93,7 +97,10 @@ class Stream:
             OSError: the connection is lost.
         """
         try:
-            data = self.sock.recv(self._read_size)
+            if self._read_size == READ_SIZE:
+                data = self.sock.recv(READ_SIZE)
+            else:
+                data = _recv_much(self.sock)
         except (BlockingIOError, InterruptedError):
             return None
         except ssl.SSLWantReadError:
@@ -209,6 +216,18 @@ class Stream:
     def close(self) -> None:
         """Gives the descriptor back; nobody may be waiting for it."""
         self.sock.close()
+
+
+def _recv_much(sock: socket.socket) -> bytes:
+    # What `recv` makes room for is given back to the system each time, page by page.
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = memoryview(bytearray(LONG_READ_SIZE))
+    try:
+        return bytes(buffer[: sock.recv_into(buffer)])
+    finally:
+        _buffers.append(buffer)
 
 
 if hasattr(select, "poll"):

@@ -57,6 +57,18 @@ def test_a_message_larger_than_any_read(link: TLS | None) -> None:
         sender.result()
 
 
+def test_long_reads_of_several_connections_keep_apart() -> None:
+    with pair() as (first, one), pair() as (second, other):
+        received: list[tuple[str | bytes, bytes]] = []
+        for turn in range(6):
+            for websocket, peer in ((first, one), (second, other)):
+                message = bytes([turn, len(received)]) * 40_000
+                sender = Task(peer.send, binary(message))
+                received.append((websocket.recv(), message))
+                sender.result()
+        assert all(found == expected for found, expected in received)
+
+
 def test_fragments_are_one_message_with_control_frames_between_them() -> None:
     with pair() as (websocket, peer):
         peer.send(peer_frame(Role.SERVER, Opcode.TEXT, b"Hel", fin=False))
