@@ -23,7 +23,8 @@ from ..errors import UsageError
 from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
-from .link import COLLECT_FOR, Link
+from .closing import Closing
+from .link import COLLECT_FOR
 from .stream import Stream
 
 __all__ = ["Outgoing"]
@@ -35,7 +36,7 @@ HEADER: Final = 14
 """Bytes of a frame's header at most (§5.2)."""
 
 
-class Outgoing(Link):
+class Outgoing(Closing):
     """What sends, on a link."""
 
     def __init__(self, core: Connection, stream: Stream, observer: Observer | None) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from rfc6455 import Close, Connection, Limits, MemoryBudget, Observer, Role, Router
 from rfc6455.extensions import Extension
 from rfc6455.frames import Frame, Opcode, decode
-from rfc6455.sync import Server, WebSocket, connection, endpoint, link, outgoing, serve
+from rfc6455.sync import Server, WebSocket, closing, connection, endpoint, link, outgoing, serve
 from rfc6455.sync.server import Handler
 from rfc6455.sync.stream import Stream
 from tests.transports.conftest import TLS
@@ -221,7 +221,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self.asked: list[float] = []
-        for module in (connection, endpoint, outgoing, link):
+        for module in (connection, endpoint, outgoing, closing, link):
             monkeypatch.setattr(module, "time", self)
         monkeypatch.setattr(link, "attendant", self)
 
