@@ -1,8 +1,9 @@
 """A client of the chat: one connection that comes back by itself, and loses nothing.
 
 What lives here: what an application sees, and going on in each log where it was. The connection is
-in `line`, what waits to be confirmed in `deliveries`. None of them imports anything of the server;
-the two sides share the protocol's page alone.
+in `line`, what does for one where WebSocket is blocked in `eventsocket`, and what waits to be
+confirmed in `deliveries`. None of them imports anything of the server; the two sides share the
+protocol's page alone.
 
     async with ChatClient("ws://localhost:8765/ws", "Ann") as chat:
         await chat.join("lobby")
@@ -64,6 +65,10 @@ class ChatClient:
         max_queued: how many messages may wait to be confirmed.
         is_listening: whether the application takes events. Where it is slow and 1024 wait for it,
             those that are in no log are left out, and the others are read from their logs later.
+        has_fallback: whether Server-Sent Events and requests are tried in turn with WebSocket where
+            that does not get through. What works is kept to.
+        is_coming_back: whether the server is told, at the end, that we will be back: then it keeps
+            a guest and the rooms for an hour, for who comes with the ``secret``.
         options: further arguments for `rfc6455.connect`.
     """
 
@@ -77,6 +82,8 @@ class ChatClient:
         delays: Callable[[], Iterator[float]] = rfc6455.backoff_delays,
         max_queued: int = 1000,
         is_listening: bool = True,
+        has_fallback: bool = True,
+        is_coming_back: bool = False,
         options: Event | None = None,
     ) -> None:
         self.name = name
@@ -88,7 +95,14 @@ class ChatClient:
         owner = Owner(
             self._introduce, self._welcome, self._receive, self._lost, renews=token is not None
         )
-        self._line = Line(uri, owner, delays, options or {})
+        self._line = Line(
+            uri,
+            owner,
+            delays,
+            options or {},
+            has_fallback=has_fallback,
+            is_coming_back=is_coming_back,
+        )
         self._token = token
         self._deliveries = Deliveries(max_queued)
         self._is_listening = is_listening
@@ -126,6 +140,11 @@ class ChatClient:
     def is_online(self) -> bool:
         """Whether there is a connection now."""
         return self._line.is_online
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the latest connection is not a WebSocket, but what does for one."""
+        return self._line.is_fallback
 
     def position(self, room: str) -> Event | None:
         """Returns what we have of a room, to be given to `join` some other day."""

@@ -1,8 +1,8 @@
 """A client's connection with the chat: one that comes back by itself.
 
-What lives here: connecting and entering, again and again; commands, and who gets their answers; and
-what is to happen later, unless the connection is lost until then. This file does not know what
-events say, nor what the client has of any log.
+What lives here: connecting and entering, again and again, and by which kind of connection;
+commands, and who gets their answers; and what is to happen later, unless the connection is lost
+until then. This file does not know what events say, nor what the client has of any log.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import rfc6455
 
 from .deliveries import ChatError
+from .eventsocket import EventSocket
 
 __all__ = ["RETRYABLE", "Event", "Handler", "Line", "Owner", "retry_delay"]
 
@@ -33,6 +34,9 @@ UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
 MAX_HINT: Final = 60.0
 """Seconds that a server may make us wait before we come back."""
+GOODBYE: Final = 1000
+COMING_BACK: Final = 4000
+"""Close code of who ends a connection and will be back."""
 STEADY_AFTER: Final = 5.0
 """Seconds of being connected after which delays begin anew."""
 
@@ -70,15 +74,31 @@ class Line:
         owner: who is told.
         delays: makes the delays between attempts to connect, in seconds.
         options: further arguments for `rfc6455.connect`.
+        has_fallback: whether to try Server-Sent Events where WebSocket does not get through.
+        is_coming_back: whether to tell the server, at the end, that we will be back.
 
     Attributes:
         is_online: whether there is a connection now that has been entered.
+        is_fallback: whether the latest one is not a WebSocket, but what does for one.
     """
 
     def __init__(
-        self, uri: str, owner: Owner, delays: Callable[[], Iterator[float]], options: Event
+        self,
+        uri: str,
+        owner: Owner,
+        delays: Callable[[], Iterator[float]],
+        options: Event,
+        *,
+        has_fallback: bool,
+        is_coming_back: bool,
     ) -> None:
-        self.is_online = False
+        self.is_online = self.is_fallback = False
+        self._has_fallback = has_fallback
+        self._is_coming_back = is_coming_back
+        # Which kind worked last, how many attempts were silent since, and which kinds were refused.
+        self._prefers_fallback = False
+        self._silent = 0
+        self._refused: set[bool] = set()
         self._uri = uri
         self._owner = owner
         self._delays = delays
@@ -97,8 +117,9 @@ class Line:
         while True:
             since = loop.time()
             hint: float | None = None
+            self._choose()
             try:
-                async with rfc6455.connect(self._uri, **self._options) as websocket:
+                async with self._connect() as websocket:
                     await self._converse(websocket)
                     reason = "the server closed the connection"
             except ChatError as refusal:
@@ -115,7 +136,10 @@ class Line:
             except (rfc6455.WebSocketError, OSError, EOFError) as failure:
                 reason = str(failure)
                 if not rfc6455.is_transient(failure):
-                    error = ChatError("closed", reason)
+                    self._refused.add(self.is_fallback)
+                    # What refuses a WebSocket may be something on the way that knows none.
+                    if not self._has_fallback or len(self._refused) == 2:
+                        error = ChatError("closed", reason)
             was_online = self.is_online
             await self.hang_up(reason)
             if error is not None:
@@ -126,6 +150,25 @@ class Line:
             delay = next(delays)
             # A server that restarts gives each client a time of its own.
             await asyncio.sleep(delay if hint is None else min(hint, MAX_HINT))
+
+    def _choose(self) -> None:
+        """Chooses the kind of connection to try.
+
+        What worked last is tried first, and after two attempts in which the server said nothing,
+        each kind in turn: it may be that the server is away, or that the way to it has changed.
+        """
+        if not self._has_fallback:
+            return
+        self._silent += 1
+        takes_turns = self._silent > 2 and self._silent % 2 == 1
+        self.is_fallback = self._prefers_fallback is not takes_turns
+        if self.is_fallback in self._refused:
+            self.is_fallback = not self.is_fallback
+
+    def _connect(self) -> rfc6455.connect | EventSocket:
+        if self.is_fallback:
+            return EventSocket(self._uri, **self._options)
+        return rfc6455.connect(self._uri, **self._options)
 
     async def request(self, type: str, **fields: Any) -> Event:
         """Sends a command, and returns the answer.
@@ -176,11 +219,13 @@ class Line:
         for handler in handlers.values():
             await handler(ChatError("connection_lost", "the connection was lost"))
 
-    async def _converse(self, websocket: rfc6455.WebSocket) -> None:
+    async def _converse(self, websocket: rfc6455.WebSocket | EventSocket) -> None:
         await websocket.send(json.dumps(await self._owner.introduce()))
         writer: asyncio.Task[None] | None = None
         try:
             async for message in websocket:
+                self._silent, self._prefers_fallback = 0, self.is_fallback
+                self._refused.clear()
                 events = json.loads(message)
                 for event in events if isinstance(events, list) else [events]:
                     if self.is_online:
@@ -188,6 +233,10 @@ class Line:
                     elif event["type"] in ("ack", "error"):
                         await self._enter(event)
                         writer = asyncio.create_task(self._write(websocket))
+        except asyncio.CancelledError:
+            # We end it; without a word a guest would be waited for.
+            await websocket.close(COMING_BACK if self._is_coming_back else GOODBYE)
+            raise
         finally:
             if writer is not None:
                 writer.cancel()
@@ -206,7 +255,7 @@ class Line:
         self.is_online = self._has_entered = True
         await self._owner.entered(answer)
 
-    async def _write(self, websocket: rfc6455.WebSocket) -> None:
+    async def _write(self, websocket: rfc6455.WebSocket | EventSocket) -> None:
         while True:
             await websocket.send(json.dumps(await self._commands.get()))
 

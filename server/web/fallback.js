@@ -49,12 +49,12 @@ export class EventSocket {
   close(code) {
     if (this.#closed) return;
     this.#closed = true;
-    // Whether the server hears of it or not, the end of its answer tells it the same.
+    const end = () => this.#abort.abort();
     if (this.#connection) {
       const body = { connection: this.#connection, number: this.#number + 1, close: true, code };
-      this.#request(body, { keepalive: true }).catch(() => {});
-    }
-    this.#abort.abort();
+      // The end of the answer would tell the server only that we are lost.
+      this.#request(body, { keepalive: true }).then(end, end);
+    } else end();
     this.#queue = [];
     queueMicrotask(() => this.onclose({ code: code ?? 1000, reason: "" }));
   }
