@@ -235,7 +235,7 @@ def printed(config: Config) -> str:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m server",
+        prog="rfc6455-chat",
         description="A chat server. Open its address in a browser.",
         epilog="`rfc6455-chat user` adds and changes users."
         " Each option can also come from the environment: --max-rooms from"
