@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from tests.programs import free_port
+
 ROOT = Path(__file__).parents[2]
 API_TOKEN = "only for tests"
 ADDRESS = re.compile(r"http://[\w.-]+:(\d+)")
@@ -29,7 +31,7 @@ class ChatServer:
     """
 
     def __init__(self, *arguments: str) -> None:
-        self.port = 0
+        self.port = free_port()
         self._arguments = arguments
         self._process: subprocess.Popen[str] | None = None
         self._drain: threading.Thread | None = None

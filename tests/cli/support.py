@@ -165,7 +165,7 @@ class Terminal:
         """Types."""
         os.write(self._ours, text.encode())
 
-    def expect(self, pattern: str, timeout: float = 10) -> re.Match[str]:
+    def expect(self, pattern: str, timeout: float = 60) -> re.Match[str]:
         """Reads until the pattern appears behind what was read before, and returns the match."""
         while (match := re.search(pattern, self.seen)) is None:
             readable, _, _ = select.select([self._ours], [], [], timeout)

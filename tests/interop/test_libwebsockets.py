@@ -6,7 +6,6 @@ Debian builds it without extensions: it declines compression, whichever size is 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +13,7 @@ import pytest
 
 import rfc6455
 from tests.helpers import async_test
+from tests.programs import free_port
 
 from .support import send_in_fragments
 
@@ -22,8 +22,7 @@ pytestmark = pytest.mark.libwebsockets
 
 @asynccontextmanager
 async def lws_server() -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *("libwebsockets-test-server", "-p", str(port), "-i", "lo"),
         stdout=asyncio.subprocess.DEVNULL,
