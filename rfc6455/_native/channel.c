@@ -78,6 +78,8 @@ channel_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->inbox);
     Py_VISIT(self->on_message);
     Py_VISIT(self->unwrap);
+    Py_VISIT(self->memory);
+    Py_VISIT(self->own_memory);
     return 0;
 }
 
@@ -94,6 +96,8 @@ channel_clear(PyObject *object)
     Py_CLEAR(self->inbox);
     Py_CLEAR(self->on_message);
     Py_CLEAR(self->unwrap);
+    Py_CLEAR(self->memory);
+    Py_CLEAR(self->own_memory);
     return 0;
 }
 
@@ -170,6 +174,14 @@ PyDoc_STRVAR(data_received_doc,
 "data_received($self, data, /)\n--\n\n"
 "Takes what a read brought.");
 
+PyDoc_STRVAR(get_buffer_doc,
+"get_buffer($self, sizehint, /)\n--\n\n"
+"Returns the memory that the next read is to go into.");
+
+PyDoc_STRVAR(buffer_updated_doc,
+"buffer_updated($self, nbytes, /)\n--\n\n"
+"Takes what a read has put there.");
+
 PyDoc_STRVAR(send_doc,
 "send($self, message, /, *, compress=None)\n--\n\n"
 "Sends a message: see rfc6455.asyncio.channel.");
@@ -180,6 +192,8 @@ PyDoc_STRVAR(push_doc,
 
 static PyMethodDef channel_methods[] = {
     {"data_received", channel_data_received, METH_O, data_received_doc},
+    {"get_buffer", channel_get_buffer, METH_O, get_buffer_doc},
+    {"buffer_updated", channel_buffer_updated, METH_O, buffer_updated_doc},
     {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL | METH_KEYWORDS, send_doc},
     {"push", (PyCFunction)(void (*)(void))channel_push, METH_FASTCALL | METH_KEYWORDS, push_doc},
     {"_give_back", channel_give_back, METH_NOARGS, "Gives an unfinished message to the core."},
@@ -201,6 +215,7 @@ static PyMemberDef channel_members[] = {
     {"_leaving", T_OBJECT_EX, offsetof(Channel, leaving), 0, NULL},
     {"_inbox", T_OBJECT_EX, offsetof(Channel, inbox), 0, NULL},
     {"_on_message", T_OBJECT_EX, offsetof(Channel, on_message), 0, NULL},
+    {"_memory", T_OBJECT_EX, offsetof(Channel, memory), 0, NULL},
     {"_charged", T_PYSSIZET, offsetof(Channel, charged), 0, NULL},
     {"_collected", T_PYSSIZET, offsetof(Channel, collected), 0, NULL},
     {"_batching", T_BOOL, offsetof(Channel, batching), 0, NULL},

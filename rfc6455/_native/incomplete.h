@@ -87,9 +87,9 @@ add_to_incomplete(Incomplete *self, const unsigned char *data, Py_ssize_t size)
     Py_ssize_t wanted = self->size + size, valid;
     unsigned char key[4] = {0};
 
-    /* Never more than twice of what has come: a header may promise anything. */
+    /* Never more than four times of what has come: a header may promise anything. */
     if (wanted > self->capacity &&
-        resize_incomplete(self, self->length / 2 < wanted ? self->length : 2 * wanted) < 0)
+        resize_incomplete(self, self->length / 4 < wanted ? self->length : 4 * wanted) < 0)
         return -2;
     /* A frame may arrive in several reads: the key goes on where it stopped. */
     for (int i = 0; self->masked && i < 4; i++)

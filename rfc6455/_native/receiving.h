@@ -177,31 +177,31 @@ deliver(Channel *self, PyObject *events, Py_ssize_t size)
     return self->on_message != Py_None ? call_back(self, events) : put(self, events, size);
 }
 
+/* Takes what a read brought, which lies in `data`; where that is NULL, in memory that the next read
+ * overwrites. */
 static PyObject *
-channel_data_received(PyObject *object, PyObject *data)
+take_read(Channel *self, const unsigned char *octets, Py_ssize_t length, PyObject *data)
 {
-    Channel *self = (Channel *)object;
-    PyObject *events, *answer = NULL;
-    Py_ssize_t size, length, position;
+    PyObject *events = NULL, *answer = NULL;
+    Py_ssize_t size = length, position = 0;
     int opened = 0, failed;
 
-    if (!is_whole(self) || (self->takes_reads && PyBytes_CheckExact(data) &&
-                            PyBytes_Size(data) <= self->longest_read &&
-                            (opened = is_open(self)) < 0))
+    if (!is_whole(self) ||
+        (self->takes_reads && octets && length <= self->longest_read && (opened = is_open(self)) < 0) ||
+        (events = PyList_New(0)) == NULL)
         return NULL;
-    if ((events = PyList_New(0)) == NULL)
-        return NULL;
-    if (!opened) {
-        answer = receive_read(self, data, 0, events);
-        goto done;
+    if (opened) {
+        position = take_messages(self, octets, length, events, &size);
+        if (position < 0)
+            goto done;
+        /* Of such a peer less is read at a time: to take a long read apart holds up the others. */
+        self->crowded = PyList_GET_SIZE(events) > (self->crowded ? BATCH / 8 : BATCH);
     }
-    size = length = PyBytes_Size(data);
-    position = take_messages(self, (const unsigned char *)PyBytes_AsString(data), length, events,
-                             &size);
-    if (position < 0)
-        goto done;
-    if (position < length) {
-        answer = receive_read(self, data, position, events);
+    if (!opened || position < length) {
+        data = data ? Py_NewRef(data) : PyBytes_FromStringAndSize((const char *)octets, length);
+        if (data != NULL)
+            answer = receive_read(self, data, position, events);
+        Py_XDECREF(data);
         goto done;
     }
     if ((self->flush_scheduled && flush(self) < 0) || note_activity(self) < 0 ||
@@ -221,10 +221,72 @@ channel_data_received(PyObject *object, PyObject *data)
             (!self->takes_reads && tell(self, N_AFTER_READ) < 0))
             goto done;
     }
-    if (length < LARGE_READ || tell(self, N_YIELD_TURN) == 0)
-        answer = Py_NewRef(Py_None);
+    answer = Py_NewRef(Py_None);
 done:
     Py_DECREF(events);
+    return answer;
+}
+
+/* Gives the others a turn behind a read of which there may be more: libuv would read on. */
+static PyObject *
+end_read(Channel *self, PyObject *answer, int was_full)
+{
+    if (answer != NULL && was_full && tell(self, N_YIELD_TURN) < 0)
+        Py_CLEAR(answer);
+    return answer;
+}
+
+static PyObject *
+channel_data_received(PyObject *object, PyObject *data)
+{
+    Channel *self = (Channel *)object;
+    const unsigned char *octets;
+
+    if (!PyBytes_CheckExact(data))
+        return take_read(self, NULL, 0, data);
+    octets = (const unsigned char *)PyBytes_AS_STRING(data);
+    return end_read(self, take_read(self, octets, PyBytes_GET_SIZE(data), data),
+                    PyBytes_GET_SIZE(data) >= LARGE_READ);
+}
+
+/* Transports that are not known to fill it at once get memory of their own for each read. */
+static PyObject *
+channel_get_buffer(PyObject *object, PyObject *Py_UNUSED(sizehint))
+{
+    Channel *self = (Channel *)object;
+
+    if (!is_whole(self))
+        return NULL;
+    if (self->memory == Py_None) {
+        PyObject *octets = PyByteArray_FromStringAndSize(NULL, LARGE_READ);
+
+        Py_XSETREF(self->own_memory, octets ? PyMemoryView_FromObject(octets) : NULL);
+        Py_XDECREF(octets);
+        return Py_XNewRef(self->own_memory);
+    }
+    if (self->crowded)
+        return PySequence_GetSlice(self->memory, 0, SHORT_READ);
+    return Py_NewRef(self->memory);
+}
+
+static PyObject *
+channel_buffer_updated(PyObject *object, PyObject *count)
+{
+    Channel *self = (Channel *)object;
+    Py_ssize_t length = PyLong_AsSsize_t(count);
+    PyObject *memory, *answer = NULL;
+    Py_buffer *view;
+
+    if (length == -1 && PyErr_Occurred())
+        return NULL;
+    memory = self->own_memory ? self->own_memory : Py_XNewRef(self->memory);
+    self->own_memory = NULL;
+    if (memory == NULL || !PyMemoryView_Check(memory) ||
+        (view = PyMemoryView_GET_BUFFER(memory), length < 0 || length > view->len))
+        PyErr_SetString(PyExc_ValueError, "more than there is room for");
+    else
+        answer = end_read(self, take_read(self, view->buf, length, NULL), length == view->len);
+    Py_XDECREF(memory);
     return answer;
 }
 

@@ -13,6 +13,7 @@ enum {
     COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/outgoing.py */
     BATCH = 64,                  /* as in asyncio/endpoint.py */
     LARGE_READ = 128 * 1024,     /* likewise */
+    SHORT_READ = 32 * 1024,      /* of a peer that sends many messages at a time */
     LARGE_MESSAGE = 16 * 1024,   /* copied into no frame, if that can be helped */
 };
 
@@ -111,6 +112,8 @@ typedef struct {
     PyObject *inbox;      /* what waits for the application; sized */
     PyObject *on_message; /* who is called instead; or None */
     PyObject *unwrap;     /* gives messages that the only extension has marked; or None */
+    PyObject *memory;     /* a view of where transports put what they read; or None */
+    PyObject *own_memory; /* a view of where this one was told to put it instead; or NULL */
     Py_ssize_t collected;
     Py_ssize_t longest_read;
     Py_ssize_t whole_limit;
@@ -127,6 +130,7 @@ typedef struct {
     char must_wait;
     char write_paused;
     char flush_scheduled;
+    char crowded; /* whether reads bring more messages than are handed out in a turn */
 } Channel;
 
 /* Small steps */
@@ -136,7 +140,7 @@ static int
 is_whole(Channel *self)
 {
     if (self->core && self->transport && self->loop && self->outbox && self->leaving &&
-        self->inbox && self->on_message)
+        self->inbox && self->on_message && self->memory)
         return 1;
     PyErr_SetString(PyExc_AttributeError, "the connection is not initialised");
     return 0;

@@ -39,6 +39,7 @@ class PythonChannel:
         "_leaving",
         "_longest_read",
         "_loop",
+        "_memory",
         "_must_wait",
         "_on_message",
         "_outbox",
@@ -265,7 +266,16 @@ def depart(leaving: list[PythonChannel]) -> None:
             channel._writing_failed(error)
 
 
-if TYPE_CHECKING:
-    Channel = PythonChannel
+if TYPE_CHECKING or NativeChannel is None:
+
+    class Channel(PythonChannel, asyncio.Protocol):
+        """What connections are derived from."""
+
+        __slots__ = ()
+
 else:
-    Channel = PythonChannel if NativeChannel is None else NativeChannel
+
+    class Channel(NativeChannel, asyncio.BufferedProtocol):
+        """What connections are derived from: reads go into memory that they share."""
+
+        __slots__ = ()

@@ -24,7 +24,7 @@ from ..extensions.base import SHARE
 from ..http import Request, Response
 from ..observer import Observer
 from ..state import CLOSE_EXCHANGED, CLOSE_RECEIVED, CLOSED, OPEN, State
-from .channel import BATCH, LARGE_READ
+from .channel import BATCH, LARGE_READ, depart
 from .outgoing import Outgoing
 from .turns import take_turn
 
@@ -385,6 +385,8 @@ class Endpoint(Outgoing):
         self._pause_reading()
 
     def _hand_out_more(self) -> None:
+        # Whoever said one thing in this turn is answered before the rest of a flood.
+        depart(self._leaving)
         messages = self._backlog[:BATCH]
         del self._backlog[:BATCH]
         self._batching = True

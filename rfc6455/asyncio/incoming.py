@@ -36,6 +36,7 @@ from ..state import CONNECTING
 from .connection import WebSocket
 from .endpoint import Endpoint, end_writing
 from .listener import CallbackWebSocket, Listener
+from .reads import BytesProtocol
 
 if TYPE_CHECKING:
     from .server import Server
@@ -69,7 +70,7 @@ class Options:
     logger: LoggerLike
 
 
-class Incoming(asyncio.Protocol):
+class Incoming(BytesProtocol):
     """A client whose opening handshake is under way, or that asks for plain HTTP.
 
     Attributes:

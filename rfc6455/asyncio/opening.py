@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 from ..errors import HandshakeError, ProxyError, UsageError
 from ..http import Response
 from ..proxy import Proxy, Tunnel
+from .reads import BytesProtocol
 
 __all__ = ["Opening", "open_socks", "open_tunnel", "start_in", "start_on"]
 
@@ -40,7 +41,7 @@ class Exchange(Protocol):
         """Takes the end of TCP."""
 
 
-class Opening(asyncio.Protocol, Generic[T]):
+class Opening(BytesProtocol, Generic[T]):
     """A peer whose answer to a request is awaited.
 
     Args:

@@ -19,26 +19,16 @@ from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
 from .channel import Channel
-from .departures import departures
+from .reads import memory_for, writes_to_socket
+from .shared import shared_in
 
 __all__ = ["Outgoing"]
 
 COLLECT_AT_MOST: Final = 64 * 1024
 """Bytes that replies may add up to before they are written in the middle of a batch."""
 
-SOCKET_TRANSPORTS: Final = frozenset(
-    {
-        ("asyncio.selector_events", "_SelectorSocketTransport"),
-        ("uvloop.loop", "TCPTransport"),
-        ("uvloop.loop", "UnixTransport"),
-    }
-)
-"""Transports which put into their socket what they are given, as it is."""
-_direct: Final[dict[type[asyncio.Transport], bool]] = {}
-"""Of each kind of transport that there was, whether it is one of those."""
 
-
-class Outgoing(Channel, asyncio.Protocol):
+class Outgoing(Channel):
     """What sends, on a transport."""
 
     __slots__ = (
@@ -64,7 +54,9 @@ class Outgoing(Channel, asyncio.Protocol):
         self._observer = observer
         self._transport = transport
         self._loop = loop
-        self._leaving = departures(loop)
+        shared = shared_in(loop)
+        self._leaving = shared.leaving
+        self._memory = memory_for(transport, shared)
         self._on_message = None
         self._batching = False
         self._collected = 0
@@ -265,11 +257,7 @@ class Outgoing(Channel, asyncio.Protocol):
 
     def _find_descriptor(self) -> int:
         """Returns the descriptor of the socket, -1 where only the transport may write to it."""
-        kind = type(self._transport)
-        direct = _direct.get(kind)
-        if direct is None:
-            direct = _direct[kind] = (kind.__module__, kind.__name__) in SOCKET_TRANSPORTS
-        if not direct:
+        if not writes_to_socket(self._transport):
             return -1
         sock = self._transport.get_extra_info("socket")
         return -1 if sock is None else int(sock.fileno())

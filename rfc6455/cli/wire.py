@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from ..asyncio.reads import feed
 from ..connection import Connection
 from ..events import Event
 from ..observer import Observer
@@ -208,15 +209,7 @@ class _Tap(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heads.see("<", data)
-        if not isinstance(self.inner, asyncio.BufferedProtocol):
-            self.inner.data_received(data)
-            return
-        while data:
-            buffer = memoryview(self.inner.get_buffer(len(data)))
-            size = min(len(buffer), len(data))
-            buffer[:size] = data[:size]
-            self.inner.buffer_updated(size)
-            data = data[size:]
+        feed(self.inner, data)
 
     def eof_received(self) -> bool | None:
         keep_open: bool | None = self.inner.eof_received()

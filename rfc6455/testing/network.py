@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..asyncio.reads import StreamProtocol, feed
+
 __all__ = ["Faults", "Link", "MemoryTransport", "Network"]
 
 CLIENT_ADDRESS: Final = ("192.0.2.1", 50000)
@@ -97,7 +99,7 @@ class Link:
             _Line(self.server, self.client, to_client, chance),
         )
 
-    def start(self, client: asyncio.Protocol, server: asyncio.Protocol) -> None:
+    def start(self, client: StreamProtocol, server: StreamProtocol) -> None:
         """Connects two protocols; the server's is told first, as when it has accepted."""
         for transport, protocol in ((self.server, server), (self.client, client)):
             transport.set_protocol(protocol)
@@ -256,7 +258,7 @@ class MemoryTransport(asyncio.Transport):
         super().__init__({"sockname": ours, "peername": theirs})
         self.link = link
         self._loop = asyncio.get_running_loop()
-        self._protocol: asyncio.Protocol | None = None
+        self._protocol: StreamProtocol | None = None
         self._reading = True
         self._high, self._low = 64 * 1024, 16 * 1024
         self._paused = False
@@ -269,7 +271,7 @@ class MemoryTransport(asyncio.Transport):
     def receive(self, data: bytes) -> None:
         """Brings bytes."""
         if not self._closing:
-            self._used_protocol().data_received(data)
+            feed(self._used_protocol(), data)
 
     def receive_eof(self) -> None:
         """Brings the end of the peer's side."""
@@ -301,13 +303,13 @@ class MemoryTransport(asyncio.Transport):
 
     # What a protocol calls; `asyncio.Transport` has the descriptions
 
-    def _used_protocol(self) -> asyncio.Protocol:
+    def _used_protocol(self) -> StreamProtocol:
         assert self._protocol is not None, "the link was not started"
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Gives what arrives to this protocol."""
-        assert isinstance(protocol, asyncio.Protocol)
+        assert isinstance(protocol, StreamProtocol)
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:

@@ -457,7 +457,7 @@ async def test_a_frame_in_reads_of_one_byte_is_kept_once() -> None:
     octets = [frame[i : i + 1] for i in range(len(frame))]
     tracemalloc.start()
     for octet in octets:
-        transport.protocol.data_received(octet)
+        websocket.data_received(octet)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.5 * size

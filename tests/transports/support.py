@@ -31,6 +31,7 @@ from rfc6455 import (
     WebSocket,
     serve,
 )
+from rfc6455.asyncio.reads import StreamProtocol, feed
 from rfc6455.frames import Frame, Opcode, decode, encode
 from rfc6455.handshake import accept_key
 from rfc6455.testing import VirtualTimeLoop as VirtualTimeLoop
@@ -128,7 +129,7 @@ class MemoryTransport(asyncio.Transport):
         )
         self._loop = asyncio.get_running_loop()
         self._tls = tls
-        self._protocol: asyncio.Protocol | None = None
+        self._protocol: StreamProtocol | None = None
         self._incoming: list[bytes] = []
         self._incoming_eof = False
         self._reading = True
@@ -195,7 +196,7 @@ class MemoryTransport(asyncio.Transport):
 
     def _deliver(self) -> None:
         while self._reading and self._incoming and not self._closing:
-            self.protocol.data_received(self._incoming.pop(0))
+            feed(self.protocol, self._incoming.pop(0))
         if self._reading and self._incoming_eof and not self._incoming and not self._closing:
             self._incoming_eof = False
             if not self.protocol.eof_received() or self._tls:
@@ -209,12 +210,12 @@ class MemoryTransport(asyncio.Transport):
     # What a protocol calls
 
     @property
-    def protocol(self) -> asyncio.Protocol:
+    def protocol(self) -> StreamProtocol:
         assert self._protocol is not None
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
+        assert isinstance(protocol, StreamProtocol)
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
