@@ -65,7 +65,7 @@ class PythonChannel:
     """Bytes that have not left for that reason."""
     _flush_scheduled: bool
     _leaving: list[PythonChannel]
-    """Those of the loop for which that is so; see `departures`."""
+    """Those of the loop for which that is so; see `shared`."""
     _write_paused: bool
     _must_wait: bool
     """Whether `send` has to wait for its turn."""

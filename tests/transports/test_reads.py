@@ -176,4 +176,4 @@ async def test_whoever_says_one_thing_is_answered_before_the_rest_of_a_flood() -
     assert len(flood.messages) == 3 * BATCH
     for websocket in (flooded, quieter):
         websocket.abort()
-    await asyncio.gather(*tasks)
+    await asyncio.gather(*tasks, return_exceptions=True)
