@@ -452,7 +452,7 @@ async def test_a_frame_that_is_declared_too_large_fails_at_its_header() -> None:
 @virtual_time
 async def test_a_frame_in_reads_of_one_byte_is_kept_once() -> None:
     size = 32 * 1024
-    websocket, transport = make_websocket()
+    websocket, _ = make_websocket()
     frame = binary(bytes(size))
     octets = [frame[i : i + 1] for i in range(len(frame))]
     tracemalloc.start()
