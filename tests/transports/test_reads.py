@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rfc6455 import Connection, Role, WebSocket, connect, implementation, serve
-from rfc6455.asyncio.endpoint import BATCH, LARGE_READ
+from rfc6455.asyncio.channel import BATCH, LARGE_READ
 from rfc6455.frames import Opcode
 
 from ..helpers import peer_frame
