@@ -23,7 +23,7 @@ native = [
         extra_compile_args=[] if os.name == "nt" else ["-O3"],
         optional=True,
     )
-    for name in ("codec", "deflate", "inbox", "channel")
+    for name in ("codec", "deflate", "head", "inbox", "channel")
 ]
 
 setup(

@@ -99,6 +99,15 @@ class Headers:
             raise ValueError("malformed header field")
         return headers
 
+    @classmethod
+    def of(cls, lines: bytes, values: dict[bytes, list[bytes]]) -> Headers:
+        """Takes lines that were read already, and their values by names in lower case."""
+        headers = cls.__new__(cls)
+        headers._lines = lines
+        headers._fields = None
+        headers._values = values
+        return headers
+
     def add(self, name: str, value: str) -> None:
         """Appends a field."""
         try:

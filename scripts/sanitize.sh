@@ -26,7 +26,7 @@ cp -R rfc6455 tests fuzz pyproject.toml "$copy"
 cd "$copy"
 rm -f rfc6455/_native/*.so
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-for name in codec deflate inbox channel; do
+for name in codec deflate head inbox channel; do
     # shellcheck disable=SC2086
     "$compiler" -shared -fPIC -std=c11 -g -O1 $warnings $sanitizers -isystem "$include" \
         "rfc6455/_native/$name.c" -o "rfc6455/_native/$name.so"
@@ -38,12 +38,12 @@ export PYTHONPATH=$copy PYTHONMALLOC=malloc LD_PRELOAD=$runtime
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 unset RFC6455_PURE
 "$python" -c '
-from rfc6455._native import channel, codec, deflate, inbox
+from rfc6455._native import channel, codec, deflate, head, inbox
 assert b"__asan_init" in open(codec.__file__, "rb").read(), "built without AddressSanitizer"
 import rfc6455
 assert rfc6455.implementation == "native" and rfc6455.__file__.startswith("'"$copy"'")
 '
-[ $# -gt 0 ] || set -- tests/unit/test_{codec,parser,connection,streaming,permessage_deflate}.py tests/unit/extensions tests/fuzz/test_corpus.py \
+[ $# -gt 0 ] || set -- tests/unit/test_{codec,parser,connection,streaming,permessage_deflate}.py tests/unit/{extensions,handshake} tests/fuzz/test_corpus.py \
     tests/transports/test_{channel,inbox,reentrancy,sending,receiving,listener,closing}.py
 # Everything takes many times as long.
 "$python" -m pytest -q -p no:cacheprovider --timeout 300 "$@"

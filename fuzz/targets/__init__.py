@@ -76,6 +76,7 @@ TARGETS: Final = {
         Target("headers", 400, ("rfc6455.headers",)),
         Target("uri", 200, ("rfc6455.uri",)),
         Target("request_head", 1000, ("rfc6455", "h11")),
+        Target("heads", 1000, ("rfc6455",), pure=False),
         Target("response_head", 1000, ("rfc6455", "h11")),
         Target("redirect", 200, ("rfc6455.redirect", "rfc6455.uri", "urllib.parse")),
         Target("proxy", 600, ("rfc6455", "h11")),

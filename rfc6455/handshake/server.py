@@ -36,6 +36,7 @@ from ..http import (
 )
 from ..limits import Limits
 from ..state import CONNECTING, State, Trigger, transition
+from . import codec
 from .nonce import VERSION, accept_key
 
 __all__ = ["Offer", "ServerHandshake", "offered_subprotocols", "validate"]
@@ -108,11 +109,12 @@ class ServerHandshake:
     def __init__(self, limits: Limits, *, server_header: str = "") -> None:
         self._limits = limits
         self._server_header = server_header
-        self._head = HeadReader(limits)
+        # For a head that comes in pieces, or is not plain.
+        self._head: HeadReader | None = None
         # For a body, where there is one.
         self._http: h11.Connection | None = None
         self._is_head = False
-        self._body = bytearray()
+        self._body = b""
         self._request: Request | None = None
         self._to_send = b""
         self._state = CONNECTING
@@ -143,10 +145,14 @@ class ServerHandshake:
             return None
         request = None
         if self._request is None:
-            head = self._head.feed(data)
+            request = self._read_plain(data) if self._head is None else None
+            if request is not None:
+                return request
+            reader = self._head = self._head or HeadReader(self._limits)
+            head = reader.feed(data)
             if head is None:
                 return None
-            request = self._request = self._read_head(head[0])
+            request = self._request = self._read_head(reader, head[0])
             data = head[1]
         if self._http is not None and self._http.their_state is h11.SEND_BODY:
             return self._read_body(self._http, data)
@@ -154,7 +160,27 @@ class ServerHandshake:
             self.trailing_data += data
         return request
 
-    def _read_head(self, head: bytes) -> Request:
+    def _read_plain(self, data: bytes) -> Request | None:
+        """Reads what the native twin takes, if there is one: a whole head, and nothing special."""
+        if codec.read_request is None:
+            return None
+        limits = self._limits
+        plain = codec.read_request(
+            data,
+            limits.max_request_line_size,
+            limits.max_header_line_size,
+            limits.max_head_size,
+            limits.max_headers,
+        )
+        if plain is None:
+            return None
+        method, target, path, query, lines, values, size = plain
+        self._is_head = method == "HEAD"
+        self.trailing_data = data[size:]
+        self._request = Request(method, target, path, query, Headers.of(lines, values))
+        return self._request
+
+    def _read_head(self, reader: HeadReader, head: bytes) -> Request:
         line_end = head.index(b"\r\n")
         line = REQUEST_LINE.fullmatch(head, 0, line_end)
         if line is None:
@@ -165,7 +191,7 @@ class ServerHandshake:
             raise HandshakeError(
                 "only HTTP/1.1 is spoken here", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
             )
-        headers = self._head.fields(head)
+        headers = reader.fields(head)
         request = _make_request(method, target, version.decode(), headers)
         fields = headers.by_name()
         for expectation in fields.get(b"expect", ()):
@@ -209,7 +235,7 @@ class ServerHandshake:
                             "request body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
                         )
                 elif isinstance(event, h11.EndOfMessage):
-                    request.body = bytes(self._body)
+                    request.body = self._body
                     return request
                 else:
                     return None

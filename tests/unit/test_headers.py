@@ -66,6 +66,17 @@ def test_compact_forgets_no_field() -> None:
     assert headers["a"] == "1, 2, 3"
 
 
+def test_fields_that_were_read_already_are_as_good_as_others() -> None:
+    headers = Headers.of(b"A: 1\r\nB:2\r\na: 3\r\n", {b"a": [b"1", b"3"], b"b": [b"2"]})
+    assert headers.get_all("A") == ["1", "3"]
+    assert list(headers) == [("A", "1"), ("B", "2"), ("a", "3")]
+    headers.compact()
+    assert headers["b"] == "2"
+    headers.add("B", "4")
+    assert headers["b"] == "2, 4"
+    assert headers == Headers([("A", "1"), ("B", "2"), ("a", "3"), ("B", "4")])
+
+
 def test_headers_are_not_hashable() -> None:
     with pytest.raises(TypeError):
         hash(Headers())

@@ -14,6 +14,7 @@ import pytest
 
 from rfc6455.errors import HandshakeError, UsageError
 from rfc6455.extensions import Extension, ExtensionFactory, Parameters
+from rfc6455.handshake import codec
 from rfc6455.handshake.server import ServerHandshake, offered_subprotocols, validate
 from rfc6455.headers import Headers
 from rfc6455.http import Request, Response
@@ -55,6 +56,24 @@ def refused(data: bytes, limits: Limits | None = None) -> int:
         statuses.add(caught.value.status)
     assert len(statuses) == 1
     return statuses.pop()
+
+
+def test_a_native_reader_takes_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = pytest.importorskip("rfc6455._native.head", reason="the native twin is not built")
+    monkeypatch.setattr(codec, "read_request", head.read_request)
+    handshake, request = feed([opening("HEAD /a?b HTTP/1.1") + b"early"])
+    assert request is not None
+    assert (request.method, request.path, request.query) == ("HEAD", "/a", "b")
+    assert not handshake.wants_content
+    assert handshake.trailing_data == b"early"
+    # What it leaves goes the general way, and so does all that is cut.
+    assert receive(opening("GET http://example.com/a HTTP/1.1"))[1].path == "/a"
+    assert receive(opening())[1].headers["Upgrade"] == "websocket"
+
+
+def test_without_a_native_reader_python_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "read_request", None)
+    assert receive(opening("GET /a?b HTTP/1.1"))[1].query == "b"
 
 
 class Factory(ExtensionFactory):
