@@ -1,11 +1,14 @@
-/* DEFLATE for permessage-deflate, in place of zlib at its level 1.
+/* DEFLATE for permessage-deflate, in place of zlib.
  *
- * What lives here: the compressor of a connection, as Python calls it. What it makes, zlib's inflater
- * understands; how it is made is told in `compressing.h`. This file does not know about frames or
- * negotiation.
+ * What lives here: the compressor of a connection, and `inflate` for whole messages, as Python calls
+ * them. How they work is told in `compressing.h` and `inflating.h`. This file does not know about frames
+ * or negotiation.
  */
 
 #include "compressing.h"
+#include "inflating.h"
+
+#define MOST (PY_SSIZE_T_MAX / 4) /* no message is larger, with a limit or without */
 
 typedef struct {
     PyTypeObject *compressor_type;
@@ -108,12 +111,89 @@ static PyType_Spec compressor_spec = {
     .slots = compressor_slots,
 };
 
+/* Keeps as much of what came out as later messages may look back at. */
+static int
+remember(PyObject *history, const Output *out)
+{
+    size_t kept = out->history_size, size = out->size < out->window ? out->size : out->window;
+    char *octets = PyByteArray_AS_STRING(history);
+
+    if (kept > out->window - size) {
+        kept = out->window - size;
+        memmove(octets, octets + out->history_size - kept, kept);
+    }
+    if (kept + size != out->history_size && PyByteArray_Resize(history, (Py_ssize_t)(kept + size)) < 0)
+        return -1;
+    memcpy(PyByteArray_AS_STRING(history) + kept, out->octets + out->size - size, size);
+    return 0;
+}
+
+PyDoc_STRVAR(inflate_doc,
+"inflate(payload, history, window_bits, max_size, /)\n--\n\n"
+"Inflates a whole message, and adds it to the history: see rfc6455.extensions.codec.");
+
+static PyObject *
+inflate(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_buffer payload;
+    PyObject *history;
+    long window_bits;
+    Py_ssize_t limit = MOST;
+    Output out = {0};
+    Verdict verdict = NO_MEMORY;
+
+    if (nargs != 4) {
+        PyErr_SetString(PyExc_TypeError, "inflate takes four arguments");
+        return NULL;
+    }
+    history = args[1];
+    window_bits = PyLong_AsLong(args[2]);
+    if (args[3] != Py_None)
+        limit = PyNumber_AsSsize_t(args[3], NULL);
+    if (PyErr_Occurred())
+        return NULL;
+    if (limit > MOST)
+        limit = MOST;
+    if (!PyByteArray_CheckExact(history) || window_bits < 8 || window_bits > 15 || limit < 0) {
+        PyErr_SetString(PyExc_ValueError, "no bytearray, or a number out of bounds");
+        return NULL;
+    }
+    if (PyObject_GetBuffer(args[0], &payload, PyBUF_SIMPLE) < 0)
+        return NULL;
+    out.limit = (size_t)limit;
+    out.window = (size_t)1 << window_bits;
+    out.history = (const unsigned char *)PyByteArray_AS_STRING(history);
+    out.history_size = (size_t)PyByteArray_GET_SIZE(history);
+    out.bytes = PyBytes_FromStringAndSize(NULL, 0);
+    if (out.bytes != NULL && reserve(&out, 4 * (size_t)payload.len < out.limit
+                                               ? 4 * (size_t)payload.len
+                                               : out.limit))
+        verdict = inflate_message(payload.buf, (size_t)payload.len, &out);
+    PyBuffer_Release(&payload);
+    if (verdict == INFLATED && remember(history, &out) == 0) {
+        _PyBytes_Resize(&out.bytes, (Py_ssize_t)out.size);
+        return out.bytes;
+    }
+    Py_XDECREF(out.bytes);
+    if (verdict == UNUSUAL)
+        Py_RETURN_NONE;
+    if (verdict == TOO_LARGE)
+        PyErr_SetString(PyExc_OverflowError, "message is too large when inflated");
+    return NULL;
+}
+
+static PyMethodDef methods[] = {
+    {"inflate", (PyCFunction)(void (*)(void))inflate, METH_FASTCALL, inflate_doc},
+    {NULL, NULL, 0, NULL},
+};
+
 static int
 module_exec(PyObject *module)
 {
     ModuleState *state = PyModule_GetState(module);
 
     prepare_compressing();
+    prepare_inflating();
     state->compressor_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &compressor_spec, NULL);
     if (state->compressor_type == NULL)
@@ -155,6 +235,7 @@ static struct PyModuleDef module = {
     .m_name = "rfc6455._native.deflate",
     .m_doc = "DEFLATE for permessage-deflate.",
     .m_size = sizeof(ModuleState),
+    .m_methods = methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,
     .m_clear = module_clear,

@@ -1,8 +1,9 @@
 """The seam between messages and DEFLATE, and the only file here that knows of a native twin.
 
-What lives here: who compresses. A library with zlib's interface always can. The native twin, where
-it was built, does so in place of zlib at its level 1, which is the default: no larger, in half the
-time and a third of the memory. The environment variable ``RFC6455_PURE`` forbids it. This file does
+What lives here: who compresses and who inflates. A library with zlib's interface always can. The
+native twin, where it was built, stands in for zlib: it compresses at level 1, which is the default,
+no larger, in half the time and a third of the memory; and it inflates messages that come whole. All
+else, faults too, is for zlib. The environment variable ``RFC6455_PURE`` forbids it. This file does
 not know what is negotiated, nor about frames.
 """
 
@@ -10,14 +11,31 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
 
-__all__ = ["TAIL", "Compressor", "LibraryCompressor", "new_compressor"]
+__all__ = [
+    "TAIL",
+    "Compressor",
+    "InflateWhole",
+    "LibraryCompressor",
+    "inflate_whole_for",
+    "new_compressor",
+]
 
 TAIL: Final = b"\x00\x00\xff\xff"
 """The end of an empty stored block, which every message ends with and none carries (§7.2.1)."""
 EMPTY_BLOCK: Final = b"\x00"
 """§7.2.3.6: an empty message, or the end of one that is at a block's end already."""
+
+
+InflateWhole: TypeAlias = Callable[[bytes, bytearray, int, int | None], bytes | None]
+"""Inflates a whole message, less its tail, and adds it to what later ones may look back at.
+
+Takes its payload, what came out before (up to a window), the window's bits, and how many bytes may
+come out. Returns None, with nothing changed, where zlib is to judge; raises OverflowError for more
+bytes than may come out, of which it has made none.
+"""
 
 
 class Compressor(Protocol):
@@ -63,7 +81,7 @@ class LibraryCompressor:
 try:
     if os.environ.get("RFC6455_PURE"):
         raise ImportError("RFC6455_PURE asks for Python")
-    from .._native.deflate import Compressor as _NativeCompressor
+    from .._native import deflate as _native
 except ImportError:
 
     def new_compressor(
@@ -72,6 +90,10 @@ except ImportError:
         """Makes the compressor for settings that `LibraryCompressor` takes, which see."""
         return LibraryCompressor(library, level, memory_level, window_bits)
 
+    def inflate_whole_for(library: Any) -> InflateWhole | None:
+        """Tells what inflates whole messages in place of a library's inflater, if anything does."""
+        return None
+
 else:
 
     def new_compressor(
@@ -79,5 +101,9 @@ else:
     ) -> Compressor:
         """Makes the compressor for settings that `LibraryCompressor` takes, which see."""
         if library is zlib and level == 1:
-            return _NativeCompressor(window_bits)
+            return _native.Compressor(window_bits)
         return LibraryCompressor(library, level, memory_level, window_bits)
+
+    def inflate_whole_for(library: Any) -> InflateWhole | None:
+        """Tells what inflates whole messages in place of a library's inflater, if anything does."""
+        return _native.inflate if library is zlib else None

@@ -16,16 +16,18 @@ from typing import Any, Final
 from ..close import CloseCode
 from ..errors import ProtocolError
 from .base import Extension, ExtensionFactory, Parameters
-from .codec import TAIL, Compressor, LibraryCompressor, new_compressor
+from .codec import TAIL, Compressor, LibraryCompressor, inflate_whole_for, new_compressor
 
 __all__ = ["PermessageDeflate"]
 
 NAME: Final = "permessage-deflate"
 RSV1: Final = 0x40
 STEP: Final = 64 * 1024
-"""Bytes that come out of the inflater at a time."""
+"""Bytes that come out of a library's inflater at a time."""
 PIECE: Final = 32 * 1024
 """Bytes that go into it at a time: it copies what it has not used, each time it stops."""
+FINAL_BLOCK: Final = b"\x03\x00"
+"""An empty block with BFINAL."""
 MAX_FINAL_BLOCKS: Final = 1024
 """Blocks with BFINAL in one message: each costs a new inflater."""
 
@@ -43,8 +45,9 @@ class PermessageDeflate(ExtensionFactory):
 
     A connection costs nothing until the first message that is compressed. From then on, with zlib,
     a compressor takes ``2 ** (window_bits + 2) + 2 ** (memory_level + 9)`` bytes and 6 KiB, and an
-    inflater ``2 * 2 ** window_bits`` bytes and 7 KiB: 53 KiB by default. Without context takeover
-    that is so only while a message is under way.
+    inflater ``2 * 2 ** window_bits`` bytes and 7 KiB: 53 KiB by default. The native twin needs
+    ``3 * 2 ** window_bits`` and ``2 ** window_bits``: 16 KiB. Without context takeover that is so
+    only while a message is under way.
 
     Attributes:
         level: of compression, as the library counts: the lowest is the fastest; None for its own
@@ -198,6 +201,7 @@ class _Deflate(Extension):
         "_compressor",
         "_final_blocks",
         "_history",
+        "_inflate_whole",
         "_inflater",
         "_is_empty",
         "_own_bits",
@@ -227,6 +231,7 @@ class _Deflate(Extension):
         self._peer_bits = peer_bits
         self._peer_takeover = peer_takeover
         self._compressor: Compressor | None = None
+        self._inflate_whole = inflate_whole_for(settings.library)
         self._inflater: Any = None
         self._history = bytearray()
         self._is_empty = True
@@ -258,6 +263,10 @@ class _Deflate(Extension):
         self._compressor = None
 
     def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
+        if final and self._inflater is None and payload and not self._final_blocks:
+            message = self._decode_whole(payload, max_size)
+            if message is not None:
+                return message
         self._is_empty = self._is_empty and not payload
         if final:
             # Not even an empty message is empty (§7.2.3.6).
@@ -276,7 +285,33 @@ class _Deflate(Extension):
             if not self._peer_takeover:
                 self._inflater = None
                 self._history.clear()
+            elif self._inflate_whole is not None and self._is_between_blocks():
+                self._inflater = None
         return message
+
+    def _decode_whole(self, payload: bytes, max_size: int | None) -> bytes | None:
+        """Decodes a message of which nothing came before; None where `_inflate` is to do it."""
+        if self._inflate_whole is None:
+            return None
+        try:
+            message = self._inflate_whole(payload, self._history, self._peer_bits, max_size)
+        except OverflowError:
+            raise _too_big() from None
+        if not self._peer_takeover:
+            self._history.clear()
+        return message
+
+    def _is_between_blocks(self) -> bool:
+        """Whether the history is all that the next message needs of the inflater."""
+        if self._inflater is None:
+            return True
+        inflater = self._inflater.copy()
+        try:
+            inflater.decompress(FINAL_BLOCK)
+        except self._settings.library.error:
+            return False
+        ended: bool = inflater.eof
+        return ended
 
     def _inflate(self, data: bytes, max_size: int | None) -> bytes:
         chunks: list[bytes] = []
@@ -296,9 +331,7 @@ class _Deflate(Extension):
                 if left < 0:
                     # The error's traceback keeps this frame, and the connection the error.
                     del chunks, chunk
-                    raise ProtocolError(
-                        CloseCode.MESSAGE_TOO_BIG, "message is too large when inflated"
-                    )
+                    raise _too_big()
             self._remember(chunk)
             if ended:
                 # §7.2.3.4: a block with BFINAL ends DEFLATE's stream, not the message, and what
@@ -337,6 +370,10 @@ class _Deflate(Extension):
         if excess > 0:
             del history[:excess]
         history += chunk
+
+
+def _too_big() -> ProtocolError:
+    return ProtocolError(CloseCode.MESSAGE_TOO_BIG, "message is too large when inflated")
 
 
 def _invalid(reason: str) -> ProtocolError:

@@ -734,6 +734,121 @@ def test_every_split_of_a_stream_gives_the_same(library: ModuleType) -> None:
         assert messages_of(connection, chunks) == ["finalfinalé€"] * 3
 
 
+# Whole messages, which the native twin inflates in place of zlib
+
+
+def inflate_in_python(
+    payload: bytes, history: bytearray, window_bits: int, max_size: int | None
+) -> bytes | None:
+    """What the native twin does, for runs without it."""
+    try:
+        inflated = inflate(payload + TAIL, bytes(history))
+    except ValueError:
+        return None
+    window = 1 << window_bits
+    if inflated.final_blocks or inflated.longest_distance > window or not payload:
+        return None
+    if max_size is not None and len(inflated.data) > max_size:
+        raise OverflowError
+    history[:] = (history + inflated.data)[-window:]
+    return bytes(inflated.data)
+
+
+@pytest.fixture(params=["as it is", "in Python"])
+def whole(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has whole messages inflated by what is built, or by the slow one of these tests."""
+    if request.param == "in Python":
+        monkeypatch.setattr(
+            "rfc6455.extensions.permessage_deflate.inflate_whole_for",
+            lambda library: inflate_in_python if library is zlib else None,
+        )
+
+
+def look_back(distance: int) -> bytes:
+    return BlockWriter().begin().match(3, distance).end().message()
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize("takeover", [True, False])
+def test_whole_messages_and_others_share_one_history(takeover: bool) -> None:
+    extension = accept(PermessageDeflate(peer_context_takeover=takeover))
+    sender = zlib.compressobj(wbits=-15)
+    for number in range(12):
+        message = b"%d: the same words, the same words" % number
+        if not takeover:
+            sender = zlib.compressobj(wbits=-15)
+        payload = (sender.compress(message) + sender.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        *pieces, last = (payload,) if number % 3 else split(payload, 3, 7)
+        found = [extension.decode(piece, final=False, max_size=None) for piece in pieces]
+        assert b"".join(found) + decode(extension, last) == message
+
+
+@pytest.mark.usefixtures("whole")
+def test_whole_message_with_bfinal_leaves_its_history() -> None:
+    extension = accept(PermessageDeflate())
+    final = BlockWriter().begin(final=True).literals(b"abc").end().octets()
+    for payload in (final + b"\x00", look_back(3), final + look_back(3), look_back(6)):
+        assert decode(extension, payload).endswith(b"abc")
+    # One that begins in a piece is counted with what follows.
+    assert extension.decode(final, final=False, max_size=None) == b"abc"
+    with pytest.raises(ProtocolError, match="too many final blocks"):
+        decode(extension, b"\x03\x00" * 1024)
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_whole_message_is_limited_as_others_are(pieces: int) -> None:
+    extension = accept(PermessageDeflate())
+    payload = BlockWriter().begin().literals(b"a").match(258, 1).match(258, 1).end().message()
+    for limit in (517, 518, None):
+        *first, last = (payload,) if pieces == 1 else split(payload, 4)
+        size = sum(len(extension.decode(piece, final=False, max_size=limit)) for piece in first)
+        left = None if limit is None else limit - size
+        assert size + len(decode(extension, last, max_size=left)) == 517
+    with pytest.raises(ProtocolError, match="too large when inflated") as caught:
+        accept(PermessageDeflate()).decode(payload, final=True, max_size=516)
+    assert caught.value.code == CloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize(
+    "payload",
+    [
+        # Within a block, whose next symbols the tail brings; and within a stored one.
+        BlockWriter().begin().literals(b"Hello").octets(),
+        BlockWriter().stored(b"Hello").octets(),
+        BlockWriter().stored(b"Hello" * 20).octets()[:-3],
+    ],
+)
+def test_message_that_ends_within_a_block_goes_on_in_the_next(payload: bytes) -> None:
+    # No sender may do that. What comes of it is zlib's, with the native twin or without.
+    outcomes = []
+    for library in (zlib, unproven()):
+        extension = accept(PermessageDeflate(library=library))
+        outcome: list[object] = []
+        for piece in (payload, b"\x00", look_back(3), b"\x00"):
+            try:
+                outcome.append(decode(extension, piece))
+            except ProtocolError as error:
+                outcome.append(str(error))
+                break
+        outcomes.append(outcome)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.usefixtures("whole")
+def test_message_in_pieces_may_end_with_a_final_block() -> None:
+    extension = accept(PermessageDeflate())
+    final = BlockWriter().begin(final=True).literals(b"abc").end().octets()
+    assert extension.decode(b"\x00" + TAIL, final=False, max_size=None) == b""
+    assert extension.decode(final + b"\x00", final=False, max_size=None) == b"abc"
+    # With the tail, which is an empty stored block but for its first byte, and this one.
+    payload = BlockWriter().stored(b"", final=True).octets()
+    assert payload.endswith(TAIL)
+    assert extension.decode(TAIL + payload[:-4], final=True, max_size=None) == b""
+    assert decode(extension, look_back(3)) == b"abc"
+
+
 # Properties
 
 

@@ -6,6 +6,7 @@ Knows `rfc6455.extensions.codec`. How connections use it is shown in ``test_perm
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import random
 import sys
@@ -18,13 +19,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.messages import messages
 from rfc6455.extensions import codec
-from rfc6455.extensions.codec import TAIL, LibraryCompressor, new_compressor
-from tests.deflate import inflate, installed_libraries
+from rfc6455.extensions.codec import (
+    TAIL,
+    InflateWhole,
+    LibraryCompressor,
+    inflate_whole_for,
+    new_compressor,
+)
+from tests.deflate import BlockWriter, inflate, installed_libraries
 
 each_library = pytest.mark.parametrize(
     "library", installed_libraries(), ids=lambda library: library.__name__
+)
+native = pytest.mark.skipif(
+    inflate_whole_for(zlib) is None, reason="the native twin is not built, or not wanted"
 )
 KiB = 1024
 
@@ -45,6 +54,7 @@ def test_python_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RFC6455_PURE", "1")
     again = load_codec_again(monkeypatch)
     assert type(again.new_compressor(zlib, 1, 5, 12)) is again.LibraryCompressor
+    assert again.inflate_whole_for(zlib) is None
 
 
 def test_the_native_twin_stands_in_for_zlib_at_level_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +69,8 @@ def test_the_native_twin_stands_in_for_zlib_at_level_1(monkeypatch: pytest.Monke
     other = ModuleType("other")
     vars(other).update(vars(zlib))
     assert type(again.new_compressor(other, 1, 5, 12)) is again.LibraryCompressor
+    assert again.inflate_whole_for(other) is None
+    assert again.inflate_whole_for(zlib) is not None or type(compressor) is again.LibraryCompressor
 
 
 @each_library
@@ -108,9 +120,24 @@ def test_what_is_compressed_is_deflate_within_the_window(bits: int, sent: list[b
         history = (history + message)[-(1 << bits) :]
 
 
-@pytest.mark.parametrize("size", [KiB, 64 * KiB])
-def test_json_is_no_larger_than_zlib_makes_it(size: int) -> None:
-    texts = [text.encode() for text in messages(size, count=256 * KiB // size)]
+def json_text(source: random.Random, records: int) -> bytes:
+    words = ["the", "of", "and", "to", "in", "is", "that", "for", "it", "was", "with", "not"]
+    return json.dumps(
+        [
+            {
+                "id": source.randrange(10_000),
+                "user": source.choice(["ada", "alan", "barbara", "grace", "ken"]),
+                "price": round(source.uniform(1, 1000), 2),
+                "text": " ".join(source.choices(words, k=10)),
+            }
+            for _ in range(records)
+        ]
+    ).encode()
+
+
+@pytest.mark.parametrize("records", [1, 8, 500])
+def test_json_is_no_larger_than_zlib_makes_it(records: int) -> None:
+    texts = [json_text(random.Random(number), records) for number in range(2000 // records)]
     ours, theirs = new_compressor(zlib, 1, 5, 12), LibraryCompressor(zlib, 1, 5, 12)
     sizes = [sum(len(c.compress(text)) for text in texts) for c in (ours, theirs)]
     assert sizes[0] <= sizes[1]
@@ -166,10 +193,7 @@ def test_any_buffer_is_compressed(kind: Any) -> None:
         new_compressor(zlib, 1, 5, 12).compress("text")  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(
-    type(new_compressor(zlib, 1, 5, 12)) is LibraryCompressor,
-    reason="the native twin is not built, or not wanted",
-)
+@native
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [((7,), ValueError), ((16,), ValueError), ((), TypeError), (("12",), TypeError)],
@@ -179,3 +203,121 @@ def test_native_compressor_takes_nothing_but_a_window(
 ) -> None:
     with pytest.raises(error):
         type(new_compressor(zlib, 1, 5, 12))(*arguments)
+
+
+# Whole messages
+
+
+def inflate_whole() -> InflateWhole:
+    found = inflate_whole_for(zlib)
+    assert found is not None
+    return found
+
+
+@native
+@given(
+    st.integers(8, 15),
+    st.integers(0, 9),
+    st.sampled_from([zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE]),
+    st.lists(payloads, max_size=6),
+)
+@example(15, 9, zlib.Z_DEFAULT_STRATEGY, [noise(1, 40_000) * 2, bytes(200_000)])
+def test_native_inflater_reads_what_zlib_writes(
+    bits: int, level: int, strategy: int, sent: list[bytes]
+) -> None:
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -max(bits, 9), 9, strategy)
+    history, whole = bytearray(), b""
+    for message in sent:
+        payload = (compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        if not payload:
+            continue
+        for limit in (len(message), None):
+            before = bytearray(history)
+            if len(message):
+                with pytest.raises(OverflowError):
+                    inflate_whole()(payload, before, bits, len(message) - 1)
+            assert before == history
+            assert inflate_whole()(payload, before, bits, limit) == message
+        history = before
+        whole += message
+        assert history == whole[-(1 << bits) :]
+
+
+@native
+@given(st.binary(max_size=120), st.binary(max_size=40), st.integers(0, 400))
+@example(b"\x05\xff\xff\xff\xff\xff\xff\xff", b"", 100)
+def test_native_inflater_takes_nothing_that_zlib_would_not_take_alike(
+    payload: bytes, before: bytes, limit: int
+) -> None:
+    history = bytearray(before)
+    try:
+        message = inflate_whole()(payload, history, 9, limit)
+    except OverflowError:
+        message = None
+    if message is None:
+        assert history == before
+        return
+    inflater = zlib.decompressobj(-9, zdict=before) if before else zlib.decompressobj(-9)
+    assert inflater.decompress(payload + TAIL) == message
+    assert history == (before + message)[-512:]
+    # It ended between two blocks, or the next message would mean something else.
+    assert inflater.decompress(b"\x03\x00") == b""
+    assert inflater.eof
+
+
+@native
+@given(st.data())
+def test_native_inflater_is_not_led_astray_by_changed_bits(data: st.DataObject) -> None:
+    message = json_text(random.Random(data.draw(st.integers(0, 3))), 5)
+    payload = bytearray(new_compressor(zlib, 1, 5, 12).compress(message))
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, 8 * len(payload) - 1))
+        payload[place // 8] ^= 1 << place % 8
+    history = bytearray()
+    found = inflate_whole()(bytes(payload), history, 12, None)
+    if found is not None:
+        assert zlib.decompressobj(-12).decompress(bytes(payload) + TAIL) == found
+
+
+@native
+@pytest.mark.parametrize("bits", range(8, 16))
+def test_native_inflater_leaves_distances_beyond_the_window_to_zlib(bits: int) -> None:
+    window = 1 << bits
+    history = bytearray(noise(1, window))
+    for distance in (window, window + 1):
+        for start in (b"", b"a"):
+            message = BlockWriter().begin().literals(start)
+            payload = message.match(3, distance).end().message() if distance <= 32768 else b""
+            before = bytearray(history)
+            found = inflate_whole()(payload, before, bits, None)
+            if distance > window:
+                assert found is None
+                assert before == history
+            else:
+                assert found == start + history[len(start) :][:3]
+
+
+@native
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((b"\x00", bytearray(), 12), TypeError),
+        ((b"\x00", b"", 12, None), ValueError),
+        ((b"\x00", bytearray(), 7, None), ValueError),
+        ((b"\x00", bytearray(), 16, None), ValueError),
+        ((b"\x00", bytearray(), 12, -1), ValueError),
+        (("text", bytearray(), 12, None), TypeError),
+        ((b"\x00", bytearray(), "12", None), TypeError),
+    ],
+)
+def test_native_inflater_refuses_other_arguments(
+    arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        inflate_whole()(*arguments)
+
+
+@native
+def test_native_inflater_takes_any_limit() -> None:
+    for limit in (0, sys.maxsize, 1 << 100):
+        assert inflate_whole()(b"\x00", bytearray(), 12, limit) == b""
