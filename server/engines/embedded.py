@@ -49,7 +49,8 @@ class EmbeddedEngine(Engine):
             (``normal``), or that of the machine's power, too (``full``), which costs a wait for the
             disk.
         kept: how many entries of each log are kept.
-        kept_seconds: how long entries are kept.
+        kept_seconds: how long entries are kept: by the clock, but for no less time than has passed.
+            A clock that is put ahead while the chat runs makes nothing old.
         key_seconds: for how long the key of an append keeps another append with the same key from
             taking effect. It counts while the chat runs: the machine's clock may be set, and the
             chat may be stopped for a week.
@@ -79,6 +80,7 @@ class EmbeddedEngine(Engine):
         self._clock = clock
         self._monotonic = monotonic
         self._started = 0.0
+        self._began = clock(), monotonic()
         self._subscribers: dict[str, list[Subscriber]] = {}
         self._present: dict[str, dict[str, tuple[str, int]]] = {}
         # By name: after a restart thousands take theirs at the same time.
@@ -171,7 +173,9 @@ class EmbeddedEngine(Engine):
 
     async def trim(self) -> None:
         """See `Engine.trim`."""
-        before = self._milliseconds() - int(self._kept_seconds * 1000)
+        clock, monotonic = self._began
+        now = min(self._clock(), clock + self._monotonic() - monotonic)
+        before = int((now - self._kept_seconds) * 1000)
         uptime = self._uptime() - self._key_seconds
         await self._writer.call(lambda store: store.trim(before=before, uptime=uptime))
 

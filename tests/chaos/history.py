@@ -58,10 +58,8 @@ class History:
         publishes: each publisher's in the order in which they were said.
         received: what came to each subscriber of each room, as it came: by subscriber and room.
         logs: the entries of each room in the end, by room and offset.
-        times: when they were said, by the server's clock.
     """
 
     publishes: list[Publish] = field(default_factory=list)
     received: dict[tuple[str, str], list[Step]] = field(default_factory=dict)
     logs: dict[str, dict[int, str]] = field(default_factory=dict)
-    times: list[str] = field(default_factory=list)

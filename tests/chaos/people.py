@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from server.client import ChatClient, ChatError, Event
@@ -37,6 +38,8 @@ class Progress:
     def __init__(self) -> None:
         self.acknowledged = 0
         self.unavailable = 0
+        self.hours_ahead = 0.0
+        """How far the server's clock is ahead of ours, by the latest message that came."""
         self._changed = asyncio.Condition()
 
     async def note(self, **counts: int) -> None:
@@ -72,6 +75,8 @@ class Subscriber(ChatClient):
     def _is_news(self, log: Any, event: Event) -> bool:
         if event["type"] == "message":
             self._steps(event["room"]).append(Delivered(event["offset"], event["text"]))
+            ahead = datetime.fromisoformat(event["time"]) - datetime.now(UTC)
+            self._progress.hours_ahead = ahead.total_seconds() / 3600
         return super()._is_news(log, event)
 
     async def _receive(self, event: Event) -> None:

@@ -200,7 +200,8 @@ class ChatProcess:
         return {
             "LD_PRELOAD": str(FAKETIME[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            # Seconds until a new time is noticed; without it each look at a clock reads the file.
+            # A new time is noticed when the clock's seconds have gone on by more than that: after
+            # one second to two. Without it each look at a clock reads the file.
             "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }

@@ -52,11 +52,7 @@ async def test_full_disk_at_the_end_of_the_process(tmp_path: Path) -> None:
 @pytest.mark.slow
 @async_test
 async def test_moved_clock(tmp_path: Path) -> None:
-    report = await run(tmp_path, ["move_clock"] * 2)
-    assert_kept(report)
-    # It did move.
-    days = {time[:10] for time in report.times}
-    assert len(days) > 1
+    assert_kept(await run(tmp_path, ["move_clock"] * 2))
 
 
 @pytest.mark.slow

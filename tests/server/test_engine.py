@@ -195,7 +195,8 @@ async def test_keys_are_remembered_for_a_time_that_no_clock_changes(tmp_path: Pa
 @async_test
 async def test_what_is_too_old_is_forgotten_and_the_page_says_so() -> None:
     now = 1000.0
-    async with running(clock=lambda: now, kept_seconds=100) as engine:
+    clocks: dict[str, Any] = {"clock": lambda: now, "monotonic": lambda: now}
+    async with running(**clocks, kept_seconds=100) as engine:
         await append(engine, "a", "1", "2")
         await append(engine, "b", "1")
         now += 60
