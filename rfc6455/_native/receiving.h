@@ -1,7 +1,7 @@
 /* From a read to whoever takes its messages.
  *
  * What lives here: reads that hold nothing but messages, whole or the start of one. All else is given
- * to `_receive_read`. What is done here `Endpoint._receive_read` in Python does in the same way.
+ * to `_receive_read`. What is done here `Receiving._receive_read` in Python does in the same way.
  */
 
 #ifndef RFC6455_RECEIVING_H

@@ -11,7 +11,7 @@
 
 enum {
     COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/outgoing.py */
-    BATCH = 64,                  /* as in asyncio/endpoint.py */
+    BATCH = 64,                  /* as in asyncio/channel.py */
     LARGE_READ = 128 * 1024,     /* likewise */
     SHORT_READ = 32 * 1024,      /* of a peer that sends many messages at a time */
     LARGE_MESSAGE = 16 * 1024,   /* copied into no frame, if that can be helped */
