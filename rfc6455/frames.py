@@ -254,7 +254,7 @@ def apply_mask(payload: bytes, key: bytes) -> bytes:
     Two long integers are XORed at once: the payload, and the key repeated to its length.
     """
     length = len(payload)
-    repeated = (key * (length // 4 + 1))[:length]
+    repeated = (key * ((length + 3) // 4))[:length]
     masked = from_bytes(payload, "little") ^ from_bytes(repeated, "little")
     return masked.to_bytes(length, "little")
 

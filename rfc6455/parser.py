@@ -57,17 +57,16 @@ def take_whole_messages(
         The offset of the first frame that it left.
     """
     end = len(data)
-    key_size = 4 if masked else 0
-    mask = 0x80 if masked else 0
+    mask, shortest_header = (0x80, 6) if masked else (0, 2)
     without_mark = ~mark
     made = 0
-    while end - position >= 2 and made < SHARE:
+    while end - position >= 2:
         first = data[position]
         kind = first & without_mark
         if kind != WHOLE_TEXT and kind != WHOLE_BINARY:
             break
         length = data[position + 1] - mask
-        start = position + 2 + key_size
+        start = position + shortest_header
         if length == 126:
             start += 2
             if start > end:
@@ -96,6 +95,8 @@ def take_whole_messages(
                 break
             events.append(message)
             made += len(message) + LEAST
+            if made >= SHARE:
+                return stop
         elif first == WHOLE_BINARY:
             events.append(payload)
         else:

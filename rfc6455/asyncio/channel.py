@@ -1,22 +1,24 @@
 """Where a connection's messages go through: the state of its hot path, and its entrances.
 
 What lives here: what the transport and the application call for every message, and a short way for
-reads that hold nothing but whole messages. It takes nothing that the general way, which is told in
-`outgoing` and `endpoint`, would not take in the same way. The native twin, `_native.channel`, has
-short ways for more: for messages that come in several reads, that an extension has marked, and that
-are sent while nothing stands in their way.
+reads that hold nothing but whole messages, and for messages that nothing stands in the way of. It
+takes nothing that the general way, which is told in `outgoing` and `endpoint`, would not take in
+the same way. The native twin, `_native.channel`, has short ways for more: for messages that come in
+several reads, that an extension has marked, and that are pushed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Coroutine, Hashable, Iterable, Sized
+import sys
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Sized
 from typing import TYPE_CHECKING, Any, Final
 
-from ..codec import NativeChannel
+from ..codec import NativeChannel, encode_message
 from ..connection import Connection
 from ..overflow import Overflow
 from ..prepared import Data, PreparedMessage
+from ..state import OPEN
 
 __all__ = ["BATCH", "LARGE_READ", "Channel", "PythonChannel"]
 
@@ -43,6 +45,7 @@ class PythonChannel:
         "_must_wait",
         "_on_message",
         "_outbox",
+        "_sends_plain",
         "_transport",
         "_write_paused",
     )
@@ -71,9 +74,12 @@ class PythonChannel:
     """Whether `send` has to wait for its turn."""
     _longest_read: int
     """Bytes; longer reads go the general way. All do where it is negative."""
+    _sends_plain: bool
+    """Whether messages are sent as they are: without a mask, an extension or an observer."""
 
     def __init__(self) -> None:
         self._longest_read = -1
+        self._sends_plain = False
 
     def data_received(self, data: bytes) -> None:
         """Takes what a read brought."""
@@ -100,15 +106,13 @@ class PythonChannel:
             self._schedule_flush()
         if self._longest_read < 0:
             self._after_read()
-        if size >= LARGE_READ:
-            self._yield_turn()
 
-    def send(
+    async def send(
         self,
         message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
         *,
         compress: bool | None = None,
-    ) -> Coroutine[Any, Any, None]:
+    ) -> None:
         """Sends a message: text for `str`, binary for the other types of bytes, which are copied.
 
         From an iterator, which may be asynchronous, the items become the fragments of one message
@@ -130,7 +134,24 @@ class PythonChannel:
             UsageError: the text holds surrogates; or fragments of text and bytes are mixed.
             TypeError: it is neither text nor bytes, nor an iterator of them.
         """
-        return self._send(message, compress=compress)
+        kind = type(message)
+        if (
+            not self._sends_plain
+            or self._must_wait
+            or self._core.state is not OPEN
+            or (kind is not str and kind is not bytes)
+        ):
+            await self._send(message, compress=compress)
+            return
+        try:
+            self._outbox.append(encode_message(message))  # type: ignore[arg-type]
+        except UnicodeEncodeError:
+            # It tells what is wrong.
+            self._core.send(message)  # type: ignore[arg-type]
+        if self._batching or self._inbox:
+            self._collect(len(message))  # type: ignore[arg-type]
+        else:
+            self._flush()
 
     def push(
         self,
@@ -182,9 +203,6 @@ class PythonChannel:
     def _after_read(self) -> None:
         raise NotImplementedError
 
-    def _yield_turn(self) -> None:
-        raise NotImplementedError
-
     async def _send(
         self,
         message: Data | PreparedMessage | Iterable[Data] | AsyncIterable[Data],
@@ -219,6 +237,9 @@ class PythonChannel:
             self._leaving.append(self)
             self._flush_scheduled = True
 
+    def _collect(self, size: int) -> None:
+        raise NotImplementedError
+
     def _flush(self) -> None:
         raise NotImplementedError
 
@@ -251,7 +272,10 @@ class PythonChannel:
             mark: the reserved bit of the only extension, or 0.
             unwrap: gives the message of a whole payload with that bit; see `Connection.unwrap`.
         """
-        self._longest_read = longest_read if takes_reads and not mark else -1
+        self._longest_read = -1
+        if takes_reads and not mark:
+            self._longest_read = min(longest_read, LARGE_READ - 1)
+        self._sends_plain = masked and plain_below == sys.maxsize
 
 
 def depart(leaving: list[PythonChannel]) -> None:

@@ -154,7 +154,8 @@ class WebSocket(Endpoint):
         if self._unread and inbox:
             size += self._unread
         inbox.put(messages)
-        if inbox:
+        # The list is the inbox's: what is left in it the reader has not taken.
+        if messages:
             self._delivered(size)
 
     def _delivered(self, size: int) -> None:

@@ -18,6 +18,7 @@ from ..errors import ConnectionClosed, connection_closed
 from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
+from ..state import OPEN
 from .channel import Channel
 from .reads import memory_for, writes_to_socket
 from .shared import shared_in
@@ -248,7 +249,7 @@ class Outgoing(Channel):
             frames = core.frames_to_send if self._observer is not None else 0
             data = core.data_to_send()
             if data and not self._transport.is_closing():
-                if core.transport_action is CLOSE:
+                if core.state is not OPEN and core.transport_action is CLOSE:
                     self._write_last(data)
                 else:
                     self._write(data)
