@@ -7,6 +7,7 @@
 #ifndef RFC6455_SENDING_H
 #define RFC6455_SENDING_H
 
+#include "coroutines.h"
 #include "writing.h"
 
 /* What `send` returns for a message that may go the short way. */
@@ -317,12 +318,9 @@ static PyObject *
 sending_send_method(PyObject *object, PyObject *value)
 {
     PyObject *result;
+    PySendResult outcome = sending_send(object, value, &result);
 
-    if (sending_send(object, value, &result) == PYGEN_RETURN) {
-        PyErr_SetObject(PyExc_StopIteration, result);
-        Py_CLEAR(result);
-    }
-    return result;
+    return as_generators_do(outcome, result);
 }
 
 static PyObject *
@@ -335,23 +333,16 @@ static PyObject *
 sending_throw(PyObject *object, PyObject *args)
 {
     Sending *self = (Sending *)object;
-    PyObject *type, *value = NULL, *traceback = NULL, *method, *answer;
+    PyObject *method, *answer;
 
-    if (!PyArg_ParseTuple(args, "O|OO:throw", &type, &value, &traceback))
-        return NULL;
     Py_CLEAR(self->message);
-    if (self->general != NULL) {
-        if ((method = PyObject_GetAttrString(self->general, "throw")) == NULL)
-            return NULL;
-        answer = PyObject_Call(method, args, NULL);
-        Py_DECREF(method);
-        return answer;
-    }
-    if (PyType_Check(type))
-        PyErr_SetObject(type, value);
-    else
-        PyErr_SetObject((PyObject *)Py_TYPE(type), type);
-    return NULL;
+    if (self->general == NULL)
+        return raise_thrown(args);
+    if ((method = PyObject_GetAttrString(self->general, "throw")) == NULL)
+        return NULL;
+    answer = PyObject_Call(method, args, NULL);
+    Py_DECREF(method);
+    return answer;
 }
 
 static PyObject *
