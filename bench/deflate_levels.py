@@ -1,7 +1,8 @@
 """What the levels of permessage-deflate cost in processor time, and what they save in bytes.
 
 What lives here: the extension alone, at its defaults but for the level, which compresses messages
-of several kinds with context takeover. No connection and no sockets.
+of several kinds with context takeover. No connection and no sockets. The native twin, which stands
+in for zlib at level 1, has a row beside zlib's own.
 
     python -m bench.deflate_levels           the table, in half a minute
     python -m bench.deflate_levels --json    also write bench/results/deflate_levels.json
@@ -16,15 +17,20 @@ import json
 import random
 import sys
 import time
+import zlib
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
+import rfc6455
 from rfc6455 import PermessageDeflate
 
 from .harness import RESULTS, environment, headline, print_table, size_name, write_results
 from .messages import NAMES, WORDS, messages
 
+NATIVE: Final = "native"
 LEVELS: Final = {
+    NATIVE: (1,),
     "zlib": (1, 2, 3, 4, 6, 9),
     "zlib_ng.zlib_ng": (1, 2, 3, 6, 9),
     "isal.isal_zlib": (0, 1, 2, 3),
@@ -53,6 +59,20 @@ def chat() -> list[bytes]:
     ]
 
 
+def load(name: str) -> ModuleType | None:
+    """Returns a library, or None where it is not there."""
+    if name == NATIVE:
+        return zlib if rfc6455.implementation == "native" else None
+    if name == "zlib":
+        # The native twin stands in for the one module alone.
+        copy = ModuleType(name)
+        vars(copy).update(vars(zlib))
+        return copy
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        return None
+    return importlib.import_module(name)
+
+
 def measure(deflate: PermessageDeflate, contents: list[bytes]) -> tuple[float, float]:
     """Returns the processor time for a message in µs, and the share of its bytes that is left."""
     times: list[float] = []
@@ -72,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.deflate_levels", description="Levels of permessage-deflate."
     )
-    parser.add_argument("--quick", action="store_true", help="with zlib alone")
+    parser.add_argument("--quick", action="store_true", help="without other libraries")
     parser.add_argument("--json", action="store_true", help="write deflate_levels.json")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, metavar="FOLDER", help="(default: bench/results)"
@@ -85,12 +105,11 @@ def main(arguments: list[str] | None = None) -> int:
     results = []
     rows = []
     for name, levels in LEVELS.items():
-        if importlib.util.find_spec(name.partition(".")[0]) is None:
-            continue
-        if options.quick and name != "zlib":
+        library = load(name)
+        if library is None or (options.quick and name not in (NATIVE, "zlib")):
             continue
         for level in levels:
-            deflate = PermessageDeflate(library=importlib.import_module(name), level=level)
+            deflate = PermessageDeflate(library=library, level=level)
             row = [name.partition(".")[0], str(level)]
             for kind, contents in kinds.items():
                 microseconds, left = measure(deflate, contents)

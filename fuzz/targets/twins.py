@@ -5,6 +5,7 @@ comes:
 
 - Both decoders give the same events, of the same types, and the same faults in the same words.
 - Both encoders give the same bytes for the same payload, masked and not.
+- What the native inflater takes, zlib takes alike; what the native compressor makes, zlib inflates.
 
 Where no native twin is built, Python is compared with itself, which proves nothing: `fuzz.run` says
 so.
@@ -12,7 +13,10 @@ so.
 
 from __future__ import annotations
 
+import zlib
+
 from rfc6455 import PermessageDeflate, codec, frames, parser
+from rfc6455.extensions.codec import TAIL, inflate_whole_for, new_compressor
 from rfc6455.frames import Opcode
 
 from ..oracles import digest, pieces, require
@@ -86,3 +90,38 @@ def check(data: bytes) -> None:
     ours = codec.encode(opcode, data, fin=fin, rsv=rsv, masking_key=key)
     theirs = frames.encode(opcode, data, fin=fin, rsv=rsv, masking_key=key)
     require(ours == theirs, "the twins write different frames", ours, theirs)
+    _check_inflating(data, number)
+    _check_compressing(data, number)
+
+
+def _check_inflating(payload: bytes, number: int) -> None:
+    inflate_whole = inflate_whole_for(zlib)
+    if inflate_whole is None:
+        return
+    window_bits = 8 + number % 8
+    before = payload[: number >> 3 & 0xFF] if number & 0x800 else b""
+    history = bytearray(before)
+    limit = None if number & 0x1000 else number >> 13
+    try:
+        message = inflate_whole(payload, history, window_bits, limit)
+    except OverflowError:
+        message = None
+    if message is None:
+        require(history == before, "a refused message is remembered", history, before)
+        return
+    require(limit is None or len(message) <= limit, "message beyond the limit", len(message))
+    inflater = zlib.decompressobj(-window_bits, zdict=before)
+    expected = inflater.decompress(payload + TAIL)
+    require(message == expected, "zlib inflates another message", message, expected)
+    window = (before + message)[-(1 << window_bits) :]
+    require(history == window, "another history", history, window)
+
+
+def _check_compressing(data: bytes, number: int) -> None:
+    window_bits = 8 + number % 8
+    compressor = new_compressor(zlib, 1, 5, window_bits)
+    inflater = zlib.decompressobj(-window_bits)
+    for message in (data, data[number % 100 :] * (1 + number % 7), data):
+        payload = compressor.compress(message)
+        found = inflater.decompress(payload + TAIL)
+        require(found == message, "comes out of zlib as something else", found, message)
