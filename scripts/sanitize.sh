@@ -22,7 +22,7 @@ runtime=$("$compiler" -print-file-name=libasan.so)
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cp -R rfc6455 tests fuzz pyproject.toml "$copy"
+cp -R rfc6455 tests fuzz bench pyproject.toml "$copy"
 cd "$copy"
 rm -f rfc6455/_native/*.so
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
