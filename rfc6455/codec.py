@@ -19,6 +19,7 @@ __all__ = [
     "encode",
     "encode_message",
     "implementation",
+    "take_whole_messages",
 ]
 
 implementation: str
@@ -35,6 +36,7 @@ except ImportError:
     Decoder = parser.Decoder
     encode = frames.encode
     encode_message = frames.encode_message
+    take_whole_messages = parser.take_whole_messages
     NativeInbox = None  # type: ignore[assignment, misc]
     NativeChannel = None  # type: ignore[assignment, misc]
 else:
@@ -51,3 +53,4 @@ else:
     Decoder = _NativeDecoder  # type: ignore[misc]
     encode = _native.encode
     encode_message = _native.encode_message
+    take_whole_messages = _native.take_whole_messages

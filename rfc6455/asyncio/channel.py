@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Sized
 from typing import TYPE_CHECKING, Any, Final
 
-from ..codec import NativeChannel, encode_message
+from ..codec import NativeChannel, encode_message, take_whole_messages
 from ..connection import Connection
 from ..overflow import Overflow
 from ..prepared import Data, PreparedMessage
@@ -41,12 +41,14 @@ class PythonChannel:
         "_leaving",
         "_longest_read",
         "_loop",
+        "_masked",
         "_memory",
         "_must_wait",
         "_on_message",
         "_outbox",
         "_sends_plain",
         "_transport",
+        "_whole_limit",
         "_write_paused",
     )
 
@@ -74,6 +76,10 @@ class PythonChannel:
     """Whether `send` has to wait for its turn."""
     _longest_read: int
     """Bytes; longer reads go the general way. All do where it is negative."""
+    _masked: bool
+    """Whether the peer masks."""
+    _whole_limit: int
+    """Bytes; larger messages go the general way."""
     _sends_plain: bool
     """Whether messages are sent as they are: without a mask, an extension or an observer."""
 
@@ -84,17 +90,18 @@ class PythonChannel:
     def data_received(self, data: bytes) -> None:
         """Takes what a read brought."""
         size = len(data)
-        if size > self._longest_read or type(data) is not bytes:
+        core = self._core
+        if size > self._longest_read or core.state is not OPEN or type(data) is not bytes:
             self._receive_read(data)
             return
         messages: list[Any] = []
-        position = self._core.take_run(data, 0, messages)
+        position = take_whole_messages(data, 0, self._masked, self._whole_limit, messages)
         if position < size or len(messages) > BATCH:
             self._receive_read(data, position, messages)
             return
         if self._flush_scheduled:
             self._flush()
-        self._core.show_life(self._loop.time())
+        core.show_life(self._loop.time())
         self._batching = True
         try:
             self._deliver(messages, size)
@@ -272,6 +279,8 @@ class PythonChannel:
             mark: the reserved bit of the only extension, or 0.
             unwrap: gives the message of a whole payload with that bit; see `Connection.unwrap`.
         """
+        self._masked = masked
+        self._whole_limit = whole_limit
         self._longest_read = -1
         if takes_reads and not mark:
             self._longest_read = min(longest_read, LARGE_READ - 1)
