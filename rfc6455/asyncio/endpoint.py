@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from math import inf
 from typing import Any, Self
 
 from ..budget import PROCESS_BUDGET, MemoryBudget
@@ -19,7 +20,9 @@ from ..errors import ConnectionClosed, UsageError
 from ..http import Request, Response
 from ..observer import Observer
 from ..state import CLOSE_EXCHANGED, CLOSE_RECEIVED, CLOSED, OPEN, State
+from .alarms import Bucket
 from .receiving import Receiving
+from .shared import shared_in
 
 __all__ = ["Endpoint"]
 
@@ -35,12 +38,13 @@ class Endpoint(Receiving):
 
     __slots__ = (
         "__weakref__",
+        "_bucket",
         "_close_written",
         "_closed_waiter",
+        "_due",
         "_on_lost",
         "_peer_eof",
         "_pings",
-        "_timer",
         "request",
         "response",
         "subprotocol",
@@ -68,7 +72,9 @@ class Endpoint(Receiving):
         self._close_written = False
         self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] | None = None
         self._closed_waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        # When `deadline_reached` is called, and among whom.
+        self._due = inf
+        self._bucket: Bucket | None = None
         self._set_timer()
         self._settle()
 
@@ -198,9 +204,8 @@ class Endpoint(Receiving):
         self._give_back()
         if self._charged:
             self._budget.charge(self, 0)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._bucket is not None:
+            self._bucket.leave(self)
         self._let_all_go()
         self._fail_pings()
         if self._closed_waiter is not None and not self._closed_waiter.done():
@@ -269,18 +274,17 @@ class Endpoint(Receiving):
 
     def _set_timer(self) -> None:
         deadline = self._core.next_deadline()
-        if deadline is None:
+        # It is not put off: what is due then is found out then.
+        if deadline is None or self._due <= deadline:
             return
-        if self._timer is not None:
-            # uvloop has no `when` for what it calls in its next turn already.
-            when = getattr(self._timer, "when", None)
-            if when is None or when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._deadline_reached)
+        if self._bucket is not None:
+            self._bucket.leave(self)
+        self._due = deadline
+        self._bucket = shared_in(self._loop).alarms.set(deadline, self)
 
-    def _deadline_reached(self) -> None:
-        self._timer = None
+    def deadline_reached(self) -> None:
+        """Is called at a deadline that the core had, or a little later; see `alarms`."""
+        self._due, self._bucket = inf, None
         self._sort(self._core.handle_deadline(self._loop.time()))
         if self._core.state is OPEN:
             self._flush()

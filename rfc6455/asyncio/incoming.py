@@ -33,10 +33,12 @@ from ..observer import Observer, ObserverLike, observer_of
 from ..reception import Accepted, Steps
 from ..router import Route, Router
 from ..state import CONNECTING
+from .alarms import Bucket
 from .connection import WebSocket
 from .endpoint import Endpoint, end_writing
 from .listener import CallbackWebSocket, Listener
 from .reads import BytesProtocol
+from .shared import shared_in
 
 if TYPE_CHECKING:
     from .server import Server
@@ -82,6 +84,7 @@ class Incoming(BytesProtocol):
         "__weakref__",
         "_accepted_at",
         "_answered",
+        "_bucket",
         "_discarded",
         "_handshake",
         "_is_proxy",
@@ -109,6 +112,7 @@ class Incoming(BytesProtocol):
         self._peer = ""
         self._is_proxy = False
         self._task: asyncio.Task[None] | None = None
+        self._bucket: Bucket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.is_silent = True
         self._answered = False
@@ -136,7 +140,7 @@ class Incoming(BytesProtocol):
             self.refuse(error_response(error), linger=not self._server.is_flooded)
         else:
             if (timeout := self._options.limits.open_timeout) is not None:
-                self._timer = self._loop.call_at(self._accepted_at + timeout, self._timed_out)
+                self._bucket = shared_in(self._loop).alarms.set(self._accepted_at + timeout, self)
 
     def data_received(self, data: bytes) -> None:
         """Takes what a read brought."""
@@ -354,7 +358,8 @@ class Incoming(BytesProtocol):
         if (timeout := self._options.limits.close_timeout) is not None:
             self._timer = self._loop.call_later(timeout, transport.abort)
 
-    def _timed_out(self) -> None:
+    def deadline_reached(self) -> None:
+        """Is called when the time for the opening handshake is over."""
         if self._task is None:
             self.refuse(Response.text("no request in time\n", HTTPStatus.REQUEST_TIMEOUT))
         else:
@@ -367,6 +372,8 @@ class Incoming(BytesProtocol):
             self._transport.abort()
 
     def _cancel_timer(self) -> None:
+        if self._bucket is not None:
+            self._bucket.leave(self)
         if self._timer is not None:
             self._timer.cancel()
 

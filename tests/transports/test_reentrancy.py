@@ -129,8 +129,8 @@ async def test_the_last_reference_goes_within_the_call(kind: type[CallbackWebSoc
 
     listener = Doing(drop)
     websocket, transport = callback_websocket(kind, listener, [])
-    # A timer of the keepalive would hold it.
-    assert websocket._timer is None
+    # An alarm of the keepalive would hold it.
+    assert websocket._bucket is None
     transports.append(transport)
     kept = weakref.ref(websocket)
     del websocket
