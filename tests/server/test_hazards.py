@@ -251,7 +251,7 @@ async def test_what_two_sessions_do_stays_apart() -> None:
 @async_test
 async def test_a_session_that_ended_is_freed_at_once(is_broken: bool) -> None:
     """A cycle would keep it, and all that it had, until Python looks for such."""
-    async with App(Config(host="127.0.0.1", port=0)) as app:
+    async with App(Config(host="127.0.0.1", port=0, away_after=0.0)) as app:
         gc.collect()
         gc.disable()
         try:

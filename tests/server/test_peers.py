@@ -42,7 +42,10 @@ async def test_websockets_and_aiohttp_talk_to_each_other() -> None:
 
 @async_test
 async def test_pages_over_http() -> None:
-    async with running() as address, aiohttp.ClientSession(f"http://{address}") as http:
+    async with (
+        running() as address,
+        aiohttp.ClientSession(f"http://{address}", auto_decompress=False) as http,
+    ):
         async with http.get("/healthz") as response:
             assert response.status == 200
             assert await response.json() == {"status": "ok"}
