@@ -530,31 +530,28 @@ compressed_size(size_t size)
 }
 
 /* Compresses a message: whole octets, the last of which begins a stored block that is empty. Returns
- * how many they are. */
+ * how many they are. Each piece is copied first, so that nobody can change it meanwhile. */
 static size_t
 compress(Compressor *self, Workbench *bench, const unsigned char *octets, size_t size,
          unsigned char *out)
 {
     Writer writer = {.next = out};
-    unsigned reach = 1u << self->window_bits, filled = self->filled;
+    unsigned reach = 1u << self->window_bits;
 
-    memcpy(bench->octets, self->window, filled);
     while (size > 0) {
-        unsigned piece = size < PIECE ? (unsigned)size : PIECE, dropped;
+        unsigned piece = size < PIECE ? (unsigned)size : PIECE, end = self->filled + piece, dropped;
 
-        memcpy(bench->octets + filled, octets, piece);
-        find_sequences(self, bench, filled, filled + piece);
-        put_block(&writer, bench, bench->octets + filled, piece);
-        filled += piece;
-        dropped = filled > reach ? filled - reach : 0;
-        filled -= dropped;
+        memcpy(bench->octets, self->window, self->filled);
+        memcpy(bench->octets + self->filled, octets, piece);
+        find_sequences(self, bench, self->filled, end);
+        put_block(&writer, bench, bench->octets + self->filled, piece);
+        dropped = end > reach ? end - reach : 0;
         self->position += dropped;
-        memmove(bench->octets, bench->octets + dropped, filled);
+        self->filled = end - dropped;
+        memcpy(self->window, bench->octets + dropped, self->filled);
         octets += piece;
         size -= piece;
     }
-    memcpy(self->window, bench->octets, filled);
-    self->filled = filled;
     put(&writer, STORED << 1, 3);
     pad(&writer);
     return (size_t)(writer.next - out);

@@ -10,15 +10,36 @@
 
 #define MOST (PY_SSIZE_T_MAX / 4) /* no message is larger, with a limit or without */
 
+enum { LARGE = 16 * 1024 }; /* bytes: other threads may run while so much is compressed */
+
 typedef struct {
     PyTypeObject *compressor_type;
-    Workbench *bench; /* one for all: nobody else runs while it is used */
+    Workbench *bench; /* one for all; NULL while somebody is at it */
 } ModuleState;
 
 typedef struct {
     PyObject_HEAD
     Compressor compressor;
+    char in_use;
 } CompressorObject;
+
+static Workbench *
+take_bench(ModuleState *state)
+{
+    Workbench *bench = state->bench;
+
+    state->bench = NULL;
+    return bench != NULL ? bench : PyMem_Malloc(sizeof *bench);
+}
+
+static void
+put_back_bench(ModuleState *state, Workbench *bench)
+{
+    if (state->bench == NULL)
+        state->bench = bench;
+    else
+        PyMem_Free(bench);
+}
 
 static PyObject *
 compressor_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
@@ -68,19 +89,38 @@ PyDoc_STRVAR(compress_doc,
 static PyObject *
 compressor_compress(PyObject *object, PyObject *payload)
 {
+    CompressorObject *self = (CompressorObject *)object;
     ModuleState *state = PyType_GetModuleState(Py_TYPE(object));
+    Workbench *bench;
     Py_buffer buffer;
     PyObject *compressed;
+    unsigned char *out;
     size_t size;
 
-    if (state->bench == NULL && (state->bench = PyMem_Malloc(sizeof(Workbench))) == NULL)
-        return PyErr_NoMemory();
+    if (self->in_use) {
+        PyErr_SetString(PyExc_RuntimeError, "another thread compresses a message with it");
+        return NULL;
+    }
     if (PyObject_GetBuffer(payload, &buffer, PyBUF_SIMPLE) < 0)
         return NULL;
-    compressed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)compressed_size((size_t)buffer.len));
+    size = (size_t)buffer.len;
+    compressed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)compressed_size(size));
+    if (compressed != NULL && (bench = take_bench(state)) == NULL) {
+        Py_CLEAR(compressed);
+        PyErr_NoMemory();
+    }
     if (compressed != NULL) {
-        size = compress(&((CompressorObject *)object)->compressor, state->bench, buffer.buf,
-                        (size_t)buffer.len, (unsigned char *)PyBytes_AS_STRING(compressed));
+        out = (unsigned char *)PyBytes_AS_STRING(compressed);
+        if (size < LARGE)
+            size = compress(&self->compressor, bench, buffer.buf, size, out);
+        else {
+            self->in_use = 1;
+            Py_BEGIN_ALLOW_THREADS
+            size = compress(&self->compressor, bench, buffer.buf, size, out);
+            Py_END_ALLOW_THREADS
+            self->in_use = 0;
+        }
+        put_back_bench(state, bench);
         _PyBytes_Resize(&compressed, (Py_ssize_t)size);
     }
     PyBuffer_Release(&buffer);

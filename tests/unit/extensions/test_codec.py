@@ -5,12 +5,17 @@ Knows `rfc6455.extensions.codec`. How connections use it is shown in ``test_perm
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import importlib.util
+import itertools
 import json
 import os
 import random
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -203,6 +208,43 @@ def test_native_compressor_takes_nothing_but_a_window(
 ) -> None:
     with pytest.raises(error):
         type(new_compressor(zlib, 1, 5, 12))(*arguments)
+
+
+@native
+def test_large_messages_are_compressed_by_several_threads_at_once() -> None:
+    texts = [json_text(random.Random(number), 1000) for number in range(8)]
+
+    def compress(_: int) -> list[bytes]:
+        compressor = new_compressor(zlib, 1, 5, 12)
+        return [compressor.compress(part) for text in texts for part in (text, text[:500])]
+
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(compress, range(8))
+    assert all(other == first for other in others)
+    inflater = zlib.decompressobj(-12)
+    found = [inflater.decompress(payload + TAIL) for payload in first]
+    assert found == [part for text in texts for part in (text, text[:500])]
+
+
+@native
+def test_one_compressor_serves_one_thread_at_a_time() -> None:
+    compressor = new_compressor(zlib, 1, 5, 12)
+    refused = threading.Event()
+
+    def compress_for_long() -> None:
+        while not refused.is_set():
+            with contextlib.suppress(RuntimeError):
+                compressor.compress(bytes(1000 * KiB))
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(compress_for_long)
+        try:
+            with pytest.raises(RuntimeError, match="another thread"):
+                collections.deque(map(compressor.compress, itertools.repeat(b"short")), maxlen=0)
+        finally:
+            refused.set()
+        done.result()
+    assert compressor.compress(b"short")
 
 
 # Whole messages
