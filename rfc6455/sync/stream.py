@@ -26,8 +26,7 @@ __all__ = ["READ", "WRITE", "Stream"]
 READ_SIZE: Final = 65536
 """Bytes of a read at most; over TLS the record of at most 16 KiB always comes whole."""
 LONG_READ_SIZE: Final = 1048576
-"""The same after a read that brought much: room for so much costs more than a short message does.
-"""
+"""The same of a connection that brings `MUCH` at times. Not over TLS, where a record is no more."""
 MUCH: Final = 16384
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -67,7 +66,7 @@ class Stream:
         "_poll",
         "_poll_mask",
         "_read_needs",
-        "_read_size",
+        "_reads_much",
         "_write_needs",
         "is_tls",
         "local_address",
@@ -85,7 +84,7 @@ class Stream:
         self.local_address: Any = sock.getsockname()
         self.remote_address: Any = sock.getpeername()
         self._read_needs = READ
-        self._read_size = READ_SIZE
+        self._reads_much = False
         self._write_needs = WRITE
         self._poll = _Poll(sock)
         self._poll_mask = 0
@@ -97,10 +96,7 @@ class Stream:
             OSError: the connection is lost.
         """
         try:
-            if self._read_size == READ_SIZE:
-                data = self.sock.recv(READ_SIZE)
-            else:
-                data = _recv_much(self.sock)
+            data = _recv_much(self.sock) if self._reads_much else self.sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
         except ssl.SSLWantReadError:
@@ -110,7 +106,8 @@ class Stream:
             self._read_needs = WRITE
             return None
         self._read_needs = READ
-        self._read_size = READ_SIZE if len(data) <= MUCH else LONG_READ_SIZE
+        if len(data) > MUCH and not self.is_tls:
+            self._reads_much = True
         return data
 
     def send(self, data: bytes | memoryview) -> int:
@@ -225,7 +222,7 @@ def _recv_much(sock: socket.socket) -> bytes:
     except IndexError:
         buffer = memoryview(bytearray(LONG_READ_SIZE))
     try:
-        return bytes(buffer[: sock.recv_into(buffer)])
+        return buffer[: sock.recv_into(buffer)].tobytes()
     finally:
         _buffers.append(buffer)
 
