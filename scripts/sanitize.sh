@@ -22,9 +22,10 @@ runtime=$("$compiler" -print-file-name=libasan.so)
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-cp -R rfc6455 tests fuzz bench pyproject.toml "$copy"
+# Whatever runs beside this may write compiled modules meanwhile.
+tar -c --exclude=__pycache__ --exclude="*.so" --exclude=.work \
+    rfc6455 tests fuzz bench pyproject.toml | tar -x -C "$copy"
 cd "$copy"
-rm -f rfc6455/_native/*.so
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
 for name in codec deflate head inbox channel; do
     # shellcheck disable=SC2086
