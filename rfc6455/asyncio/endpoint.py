@@ -21,6 +21,7 @@ from ..http import Request, Response
 from ..observer import Observer
 from ..state import CLOSE_EXCHANGED, CLOSE_RECEIVED, CLOSED, OPEN, State
 from .alarms import Bucket
+from .reads import writes_to_socket
 from .receiving import Receiving
 from .shared import shared_in
 
@@ -263,6 +264,9 @@ class Endpoint(Receiving):
             or (action is HALF_CLOSE and not transport.can_write_eof())
         ):
             transport.close()
+            # With nothing to write first, nor TLS to end, it ends in the next turn by itself.
+            if writes_to_socket(transport) and not transport.get_write_buffer_size():
+                return
         elif action is HALF_CLOSE and not transport.is_closing():
             end_writing(transport)
         self._set_timer()

@@ -59,7 +59,8 @@ class Opening(BytesProtocol, Generic[T]):
         self._exchange = exchange
         self._finish = finish
         self._transport: asyncio.Transport | None = None
-        self.result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[T] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sends the request."""

@@ -73,10 +73,11 @@ else:
         __slots__ = ("_memory",)
 
         _transport: asyncio.Transport
+        _loop: asyncio.AbstractEventLoop
 
         def get_buffer(self, sizehint: int) -> memoryview:
             """Returns the memory that the next read is to go into."""
-            memory = memory_for(self._transport, shared_in(asyncio.get_running_loop()))
+            memory = memory_for(self._transport, shared_in(self._loop))
             self._memory = memoryview(bytearray(READ_SIZE)) if memory is None else memory
             return self._memory
 

@@ -56,6 +56,13 @@ SWITCHING: Final = (
 )
 TOO_LARGE_AROUND: Final = "what surrounds the body is too large"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+VERSION_FIELD: Final = VERSION.encode()
+SPELT: Final = {
+    b"upgrade": "Upgrade",
+    b"sec-websocket-key": "Sec-WebSocket-Key",
+    b"sec-websocket-version": "Sec-WebSocket-Version",
+}
+"""Fields that have to be there once, by their names in lower case."""
 RESERVED: Final = (
     "Content-Length",
     "Transfer-Encoding",
@@ -428,7 +435,7 @@ def validate(request: Request) -> Offer:
             HTTPStatus.UPGRADE_REQUIRED,
             [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
         )
-    _only_one(fields, "Upgrade")
+    _only_one(fields, b"upgrade")
     # 4. "A |Connection| header field that includes the token 'Upgrade', treated as an ASCII
     #    case-insensitive value."
     connection = fields.get(b"connection", [])
@@ -438,12 +445,12 @@ def validate(request: Request) -> Offer:
         raise HandshakeError("Connection does not say Upgrade", HTTPStatus.BAD_REQUEST)
     # 5. "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
     #    bytes in length." Its last character may be any: the RFC's own example is not canonical.
-    key = _only_one(fields, "Sec-WebSocket-Key")
+    key = _only_one(fields, b"sec-websocket-key")
     if not KEY.fullmatch(key):
         raise HandshakeError("Sec-WebSocket-Key is not 16 bytes in base64", HTTPStatus.BAD_REQUEST)
     # 6. "A |Sec-WebSocket-Version| header field, with a value of 13." §4.4: otherwise the answer
     #    lists the versions that we speak.
-    if _only_one(fields, "Sec-WebSocket-Version") != VERSION.encode():
+    if _only_one(fields, b"sec-websocket-version") != VERSION_FIELD:
         raise HandshakeError(
             "only WebSocket version 13 is spoken here",
             HTTPStatus.UPGRADE_REQUIRED,
@@ -513,8 +520,10 @@ def _tokens(lines: list[bytes], name: str, *, allow_empty: bool = True) -> list[
         raise HandshakeError(f"malformed {name}: {error}", HTTPStatus.BAD_REQUEST) from error
 
 
-def _only_one(fields: Mapping[bytes, Sequence[bytes]], name: str) -> bytes:
-    lines = fields.get(name.lower().encode(), ())
+def _only_one(fields: Mapping[bytes, Sequence[bytes]], name: bytes) -> bytes:
+    lines = fields.get(name, ())
     if len(lines) != 1:
-        raise HandshakeError(f"{'repeated' if lines else 'missing'} {name}", HTTPStatus.BAD_REQUEST)
+        raise HandshakeError(
+            f"{'repeated' if lines else 'missing'} {SPELT[name]}", HTTPStatus.BAD_REQUEST
+        )
     return lines[0]
