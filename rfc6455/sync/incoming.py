@@ -161,7 +161,7 @@ class Incoming:
             raise HandshakeError("the server is going away", HTTPStatus.SERVICE_UNAVAILABLE)
         is_proxy = self._options.trusted_proxies.trust(self._peer)
         if not is_proxy:
-            self._server.count(self._peer)
+            self._server.guests.count(self._peer)
         request = None
         while request is None:
             data = stream.read_before(self._deadline)
@@ -177,7 +177,7 @@ class Incoming:
             request.client_address = self._options.trusted_proxies.client_address(
                 self._peer, request.headers.get_all("X-Forwarded-For")
             )
-            self._server.count(request.client_address)
+            self._server.guests.count(request.client_address)
         return request
 
     def _decide(self, request: Request) -> Response | Accepted:
@@ -241,7 +241,7 @@ class Incoming:
             if not self._stream(stream, pieces):
                 return
             data = b""
-        self._server.start_refusing()
+        self._server.guests.refuse()
         deadline = _in(limits.close_timeout)
         stream.write_before(deadline, data)
         if stream.is_tls:

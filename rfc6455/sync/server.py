@@ -1,7 +1,7 @@
 """A WebSocket server on threads.
 
-What lives here: who may come in, the threads that run the application's handler, and a graceful
-end. This file does not know how connections are accepted, nor about requests and messages.
+What lives here: the threads that run the application's handler, and a graceful end. This file does
+not know how connections are accepted and counted, nor about requests and messages.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import socket
 import ssl as ssl_module
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any, Final, Literal, Self, TypeAlias
 
-from ..addresses import TrustedProxies, address_group
+from ..addresses import TrustedProxies
 from ..budget import PROCESS_BUDGET, MemoryBudget
 from ..close import Close, CloseCode
 from ..errors import ConnectionClosed, HandshakeError, UsageError
@@ -37,6 +36,7 @@ from ..version import __version__
 from .accepting import Listening
 from .connection import WebSocket
 from .endpoint import Endpoint
+from .guests import Guests
 from .incoming import Incoming, Options, ProcessRequest, ProcessResponse
 from .listener import CallbackWebSocket, Listener
 
@@ -48,8 +48,6 @@ SERVER_HEADER: Final = f"rfc6455/{__version__}"
 BACKLOG: Final = 128
 """Connections that wait in the kernel."""
 MAX_CONNECTIONS: Final = 1000
-TOLERANCE: Final = 16
-"""Of clients over the limit, so many get a thread that tells them; TCP of others is just closed."""
 
 
 def serve(
@@ -171,14 +169,9 @@ class Server:
         )
         self._listening = listening
         self._starting = threading.Lock()
-        self._changed = threading.Condition()
-        self._clients: dict[threading.Thread, Incoming | Endpoint] = {}
-        self._refusing: set[threading.Thread] = set()
-        self._group_of: dict[threading.Thread, str] = {}
-        self._groups: Counter[str] = Counter()
+        self.guests = Guests(options.max_connections, options.max_connections_per_address)
         self._failures = LogSampler(options.logger)
-        self._farewell: Callable[[], Close] | None = None
-        self._ended = Counter[bool]()
+        self._logging = threading.Lock()
         self._hurry = threading.Event()
         self._stopped = threading.Event()
         self._done = threading.Event()
@@ -191,15 +184,12 @@ class Server:
     @property
     def connections(self) -> frozenset[Endpoint]:
         """The connections whose TCP has not ended."""
-        with self._changed:
-            return frozenset(
-                c for c in self._clients.values() if isinstance(c, Endpoint) and not c.is_over
-            )
+        return self.guests.connections
 
     @property
     def is_closing(self) -> bool:
         """Whether the server has begun to end: nobody gets in any more."""
-        return self._farewell is not None
+        return self.guests.farewell is not None
 
     def start(self) -> Self:
         """Starts listening, and accepting in a thread of its own; does nothing if it has started.
@@ -208,7 +198,7 @@ class Server:
             OSError: an address or a path is in use, or is not this machine's.
             UsageError: it was closed.
         """
-        if self._farewell is not None:
+        if self.guests.farewell is not None:
             raise UsageError("a server that was closed does not start again")
         with self._starting:
             if not self._listening.sockets:
@@ -292,7 +282,8 @@ class Server:
                 stack.callback(timer.cancel)
             self.wait_closed()
         self._done.set()
-        return Drained(closed=self._ended[True], aborted=self._ended[False])
+        ended = self.guests.ended
+        return Drained(closed=ended[True], aborted=ended[False])
 
     def wait_closed(self) -> None:
         """Waits until every connection has ended and every handler has returned.
@@ -300,17 +291,12 @@ class Server:
         A handler that goes on for longer than `Limits.close_timeout` after that is left to itself.
         """
         self._stopped.wait()
-        mine = {threading.current_thread()}
         while connections := self.connections:
             for websocket in connections:
                 websocket.wait_closed()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._refusing - mine)
-            self._changed.wait_for(
-                lambda: not self._clients.keys() - mine, self.options.limits.close_timeout
-            )
-            if late := len(self._clients.keys() - mine):
-                self.options.logger.warning("%d handlers have not returned, and go on", late)
+        if late := self.guests.wait_until_gone(self.options.limits.close_timeout):
+            self.options.logger.warning("%d handlers have not returned, and go on", late)
+        with self._logging:
             self._failures.flush()
 
     def shutdown(self, code: int = CloseCode.GOING_AWAY, reason: str = "") -> None:
@@ -347,11 +333,9 @@ class Server:
 
     def _stop(self, farewell: Callable[[], Close]) -> list[Endpoint]:
         """Lets nobody in any more. Returns the connections, the first time that it is called."""
-        with self._changed:
-            if self._farewell is not None:
-                return []
-            self._farewell = farewell
-            clients = list(self._clients.values())
+        clients = self.guests.close(farewell)
+        if clients is None:
+            return []
         self._listening.close()
         self._stopped.set()
         for client in clients:
@@ -367,48 +351,32 @@ class Server:
 
     def _take_in(self, sock: socket.socket) -> None:
         client = Incoming(self, sock)
-        with self._changed:
-            used = len(self._clients) + len(self._refusing)
-            full = used >= self.options.max_connections
-            if self.is_closing or used >= self.options.max_connections + TOLERANCE:
-                sock.close()
-                return
-            thread = threading.Thread(
-                target=self._turn_away if full else self._serve,
-                args=(client,),
-                name=f"rfc6455-connection-{sock.fileno()}",
-                daemon=True,
-            )
-            if full:
-                self._refusing.add(thread)
-            else:
-                self._clients[thread] = client
+        name = f"rfc6455-connection-{sock.fileno()}"
+        thread = threading.Thread(target=self._serve, args=(client,), name=name, daemon=True)
+        if not self.guests.enter(thread, client):
+            sock.close()
+            return
         try:
             thread.start()
         except RuntimeError:
             self.log_error("no thread for a connection")
             sock.close()
-            self._forget(thread)
+            self.guests.leave(thread)
 
     # In the thread of a client
 
     def _serve(self, client: Incoming) -> None:
         try:
-            if (opened := client.open()) is not None:
+            if self.guests.is_refused():
+                error = HandshakeError("too many connections", HTTPStatus.SERVICE_UNAVAILABLE)
+                client.turn_away(error)
+            elif (opened := client.open()) is not None:
                 self._handle(*opened)
         finally:
-            self._forget(threading.current_thread())
-
-    def _turn_away(self, client: Incoming) -> None:
-        try:
-            client.turn_away(HandshakeError("too many connections", HTTPStatus.SERVICE_UNAVAILABLE))
-        finally:
-            self._forget(threading.current_thread())
+            self.guests.leave(threading.current_thread())
 
     def _handle(self, route: Route, arguments: dict[str, Any], websocket: Endpoint) -> None:
-        with self._changed:
-            self._clients[threading.current_thread()] = websocket
-            farewell = self._farewell
+        farewell = self.guests.open(websocket)
         if farewell is not None:
             _part_from(websocket, farewell())
         code = CloseCode.INTERNAL_ERROR
@@ -425,49 +393,14 @@ class Server:
         finally:
             websocket.close(code)
 
-    def _forget(self, thread: threading.Thread) -> None:
-        with self._changed:
-            client = self._clients.pop(thread, None)
-            self._refusing.discard(thread)
-            if self.is_closing and isinstance(client, Endpoint):
-                self._ended[client.close_code != CloseCode.ABNORMAL_CLOSURE] += 1
-            if group := self._group_of.pop(thread, ""):
-                self._groups[group] -= 1
-                if not self._groups[group]:
-                    del self._groups[group]
-            self._changed.notify_all()
-
     # For `Incoming`
-
-    def start_refusing(self) -> None:
-        """Takes note that the client of this thread gets no WebSocket."""
-        with self._changed:
-            thread = threading.current_thread()
-            if self._clients.pop(thread, None) is not None:
-                self._refusing.add(thread)
-
-    def count(self, address: str) -> None:
-        """Counts the client of this thread among those of its address.
-
-        Raises:
-            HandshakeError: 429; there are enough.
-        """
-        limit = self.options.max_connections_per_address
-        if limit is None or not address:
-            return
-        group = address_group(address)
-        with self._changed:
-            if self._groups[group] >= limit:
-                raise HandshakeError("too many connections", HTTPStatus.TOO_MANY_REQUESTS)
-            self._groups[group] += 1
-            self._group_of[threading.current_thread()] = group
 
     def log_failure(
         self, error: HandshakeError, address: str, request: Request | None = None
     ) -> None:
         """Logs that a client is sent away; of many, some."""
         is_plain = request is not None and not request.wants_websocket
-        with self._changed:
+        with self._logging:
             self._failures.log(
                 time.monotonic(),
                 logging.DEBUG if is_plain or error.status < 400 else logging.INFO,

@@ -258,7 +258,7 @@ def test_one_connection_too_many_gets_503_until_another_leaves() -> None:
         Peer.dial(server) as second,
     ):
         first.upgrade()
-        until(lambda: len(server._clients) == 2)
+        until(lambda: len(server.guests._clients) == 2)
         # One that has not sent a request yet counts as well.
         with Peer.dial(server) as third:
             third.send(REQUEST)
@@ -266,7 +266,7 @@ def test_one_connection_too_many_gets_503_until_another_leaves() -> None:
         second.upgrade()
         second.send(close())
         second.rest()
-        until(lambda: len(server._clients) == 1 and not server._refusing)
+        until(lambda: len(server.guests._clients) == 1 and not server.guests._refused)
         with Peer.dial(server) as fourth:
             fourth.upgrade()
             fourth.send(close())
@@ -420,13 +420,13 @@ def test_a_handler_that_does_not_return_is_left_to_itself(
             assert peer.close_frame() == Close(1001)
         assert "1 handlers" in caplog.text
         go_on.set()
-        until(lambda: not server._clients)
+        until(lambda: not server.guests._clients)
 
 
 def test_a_connection_in_its_opening_handshake_gets_503() -> None:
     with serving(ignore) as server:
         silent = Peer.dial(server)
-        until(lambda: server._clients)
+        until(lambda: server.guests._clients)
         server.close()
         assert silent.answer()[0] == 503
         silent.sock.close()

@@ -257,7 +257,7 @@ def test_too_many_of_one_address_get_429() -> None:
             assert get(server, "/")[0] == 429
             first.send(close())
             first.rest()
-        until(lambda: not server._groups)
+        until(lambda: not server.guests._groups)
         with Peer.dial(server) as second:
             second.upgrade()
             second.send(close())
