@@ -1,14 +1,20 @@
 """The chat's page, as a person uses it.
 
 What must live here: how to find things on the page and how to wait for them. Nothing here sleeps:
-every wait is for a condition. What this file does not know: what a test wants to prove.
+every wait is for a condition, which the page itself watches wherever it can be told in JavaScript.
+What this file does not know: what a test wants to prove.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    JavascriptException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -23,6 +29,40 @@ T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds until a condition that does not come true fails the test."""
+TURN = 1.0
+"""Seconds after which a page is asked again: it may be another one by then."""
+
+TEXTS = """
+const texts = (selector) => [...document.querySelectorAll(selector)]
+  .filter((node) => node.checkVisibility({ visibilityProperty: true }))
+  .map((node) => node.textContent.trim());
+"""
+UNTIL = (
+    TEXTS
+    + """
+const entry = (section, name) => [...document.querySelectorAll(`#${section} .entry`)]
+  .find((node) => node.querySelector(".entry-name")?.textContent === name);
+const [patience, ...given] = [...arguments].slice(0, -1);
+const done = arguments[arguments.length - 1];
+const condition = CONDITION;
+const look = () => finish(condition(...given));
+const observer = new MutationObserver(look);
+// What changes by a style alone, as at the end of a transition, nothing tells of.
+const timers = [setInterval(look, 100), setTimeout(() => finish(null, true), patience)];
+function finish(value, isLate = false) {
+  if (!value && !isLate) return;
+  observer.disconnect();
+  timers.forEach(clearTimeout);
+  removeEventListener("focusin", look);
+  done(value);
+}
+observer.observe(document, {
+  attributes: true, characterData: true, childList: true, subtree: true,
+});
+addEventListener("focusin", look);
+look();
+"""
+)
 
 
 class ChatPage:
@@ -43,6 +83,26 @@ class ChatPage:
         )
         return waiting.until(lambda _: condition(), f"waited for {what}")
 
+    def until(self, condition: str, what: str, *given: Any) -> Any:
+        """Return the first true value of a function in JavaScript, which the page calls whenever
+        something changes in it.
+
+        Args:
+            condition: the function; it may use ``texts(selector)`` and ``entry(section, name)``.
+            given: what it is called with.
+        """
+        script = UNTIL.replace("CONDITION", condition)
+        end = monotonic() + PATIENCE
+        while monotonic() < end:
+            try:
+                if value := self.driver.execute_async_script(script, TURN * 1000, *given):
+                    return value
+            except (JavascriptException, TimeoutException) as error:
+                # The page that was asked has gone, and another one comes.
+                if isinstance(error, JavascriptException) and "unloaded" not in str(error):
+                    raise
+        raise TimeoutException(f"waited for {what}")
+
     def find(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
@@ -57,21 +117,20 @@ class ChatPage:
 
     def texts(self, selector: str) -> list[str]:
         """Return the texts of all visible elements, read at one instant."""
-        script = """
-            return [...document.querySelectorAll(arguments[0])]
-              .filter((node) => node.checkVisibility({ visibilityProperty: true }))
-              .map((node) => node.textContent.trim());
-        """
+        script = f"{TEXTS} return texts(arguments[0]);"
         return [str(text) for text in self.driver.execute_script(script, selector)]
 
     def wait_text(self, selector: str, text: str) -> None:
-        self.wait(lambda: text in self.texts(selector), f"{text!r} in {selector}")
+        is_shown = "(selector, text) => texts(selector).includes(text)"
+        self.until(is_shown, f"{text!r} in {selector}", selector, text)
 
     def wait_shown(self, selector: str) -> None:
-        self.wait(lambda: self.texts(selector) != [], f"{selector} to be shown")
+        is_shown = "(selector) => texts(selector).length > 0"
+        self.until(is_shown, f"{selector} to be shown", selector)
 
     def wait_gone(self, selector: str) -> None:
-        self.wait(lambda: self.texts(selector) == [], f"{selector} to go")
+        is_gone = "(selector) => texts(selector).length === 0"
+        self.until(is_gone, f"{selector} to go", selector)
 
     def click(self, selector: str) -> None:
         self.wait_shown(selector)
@@ -121,20 +180,14 @@ class ChatPage:
         self.find("#new-room-name").send_keys(room, Keys.ENTER)
         self.wait_room(room)
 
-    def entry(self, section: str, name: str) -> WebElement | None:
-        """Return a list's entry by the name it shows."""
-        for node in self.driver.find_elements(By.CSS_SELECTOR, f"#{section} .entry"):
-            if node.find_element(By.CSS_SELECTOR, ".entry-name").text == name:
-                return node
-        return None
-
     def wait_entry(self, section: str, name: str) -> WebElement:
-        entry = self.wait(lambda: self.entry(section, name), f"{name!r} in {section}")
-        assert entry is not None
-        return entry
+        """Return a list's entry by the name it shows."""
+        node: WebElement = self.until("entry", f"{name!r} in {section}", section, name)
+        return node
 
     def wait_no_entry(self, section: str, name: str) -> None:
-        self.wait(lambda: self.entry(section, name) is None, f"no {name!r} in {section}")
+        is_gone = "(section, name) => !entry(section, name)"
+        self.until(is_gone, f"no {name!r} in {section}", section, name)
 
     def open_entry(self, section: str, name: str) -> None:
         """Press an entry of ``joined-rooms``, ``other-rooms``, ``people`` or ``member-list``."""
@@ -143,18 +196,23 @@ class ChatPage:
     def wait_unread(self, section: str, name: str, count: int) -> None:
         """Wait until an entry's badge shows ``count``; 0 means no badge."""
 
-        def badge() -> bool:
-            entry = self.entry(section, name)
-            if entry is None:
-                return False
-            shown = entry.find_element(By.CSS_SELECTOR, ".badge").text
-            return shown == (str(count) if count else "")
-
-        self.wait(badge, f"{count} unread in {name}")
+        is_right = """
+            (section, name, shown) => {
+              const badge = entry(section, name)?.querySelector(".badge");
+              return badge && (badge.hidden ? "" : badge.textContent) === shown;
+            }
+        """
+        shown = str(count) if count else ""
+        self.until(is_right, f"{count} unread in {name}", section, name, shown)
 
     def wait_members(self, *names: str) -> None:
-        wanted = sorted(names)
-        self.wait(lambda: sorted(self.texts("#member-list .entry-name")) == wanted, f"{names}")
+        are_there = """
+            (...names) => {
+              const shown = texts("#member-list .entry-name");
+              return shown.length === names.length && names.every((name) => shown.includes(name));
+            }
+        """
+        self.until(are_there, f"{names}", *names)
 
     # -- Messages -----------------------------------------------------------------------------
 
@@ -179,7 +237,5 @@ class ChatPage:
     # -- The connection -----------------------------------------------------------------------
 
     def wait_status(self, status: str) -> None:
-        def matches() -> bool:
-            return self.find("#connection").get_attribute("data-status") == status
-
-        self.wait(matches, f"status {status}")
+        is_so = "(status) => document.getElementById('connection')?.dataset.status === status"
+        self.until(is_so, f"status {status}", status)

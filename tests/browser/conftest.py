@@ -7,11 +7,14 @@ behind (violations of the Content-Security-Policy, errors in the console) is che
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from server.accounts import Accounts
+from server.tokens import Role
 from tests.browser.chat_page import ChatPage
 from tests.browser.chat_server import ChatServer
 from tests.browser.chromium import (
@@ -25,8 +28,12 @@ from tests.browser.chromium import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from selenium.webdriver import Chrome
+
+
+PASSWORD = "correct horse"
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +41,26 @@ def server() -> Iterator[ChatServer]:
     """The chat server; a test that stops it starts it again."""
     # On a busy machine it may take a while until a page is loaded again.
     server = ChatServer("--feeds", "prices=0.1", "--frames", "--away-after", "30")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ada, who administers, and Bob, with their passwords, which take long to hash."""
+    users = tmp_path_factory.mktemp("accounts") / "users.db"
+    with Accounts(str(users)) as accounts:
+        accounts.add("Ada", PASSWORD, Role.ADMIN)
+        accounts.add("Bob", PASSWORD)
+    return users
+
+
+@pytest.fixture
+def guarded(accounts: Path, tmp_path: Path) -> Iterator[ChatServer]:
+    """A server that asks everybody for a token, with nothing said on it yet."""
+    users = shutil.copy(accounts, tmp_path)
+    server = ChatServer("--users", str(users), "--auth", "token")
     server.start()
     yield server
     server.stop()
@@ -66,7 +93,8 @@ def visit(server: ChatServer, browsers: tuple[Chrome, Chrome]) -> Iterator[Calla
 
     for driver in browsers:
         # A page that another test has left may still look for a server that is gone.
-        driver.get("about:blank")
+        if driver.current_url != "about:blank":
+            driver.get("about:blank")
         console_errors(driver)
     yield visit
     violations = [csp_violations(page.driver) for page in pages]

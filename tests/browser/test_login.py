@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from server.accounts import Accounts
-from server.tokens import Role
 from tests.browser.chat_page import ChatPage
-from tests.browser.chat_server import ChatServer
 from tests.browser.chromium import console_errors, csp_violations
+from tests.browser.conftest import PASSWORD
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+    from tests.browser.chat_server import ChatServer
+
 pytestmark = pytest.mark.browser
-
-PASSWORD = "correct horse"
-
-
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[ChatServer]:
-    """A server that asks everybody for a token."""
-    users = tmp_path / "users.db"
-    with Accounts(str(users)) as accounts:
-        accounts.add("Ada", PASSWORD, Role.ADMIN)
-        accounts.add("Bob", PASSWORD)
-    server = ChatServer("--users", str(users), "--auth", "token")
-    server.start()
-    yield server
-    server.stop()
 
 
 def log_in(page: ChatPage, server: ChatServer, name: str, password: str = PASSWORD) -> None:

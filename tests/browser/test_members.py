@@ -10,15 +10,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from tests.browser.chat_page import ChatPage
-from tests.browser.test_login import guarded
 from tests.browser.test_reading import enter
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from tests.browser.chat_server import ChatServer
-
-__all__ = ["guarded"]
 
 # Long conversations, on machines that may be busy.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

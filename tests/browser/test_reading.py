@@ -9,14 +9,13 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.chromium import DESKTOP, use_screen
-from tests.browser.test_login import guarded, log_in, path
+from tests.browser.test_login import log_in, path
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from tests.browser.chat_server import ChatServer
 
-__all__ = ["guarded"]
 
 # Long conversations, on machines that may be busy.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
