@@ -7,6 +7,7 @@
  * @module
  */
 
+import { sentence } from "./page/words.js";
 import { currentLogin, freshToken, logOut, request } from "./session.js";
 
 const INTERVAL = 3000;
@@ -61,17 +62,25 @@ async function act(path, body, question) {
   }
 }
 
-function kickButton(user) {
+function button(text, label, press) {
+  const node = document.createElement("button");
+  node.type = "button";
+  node.className = "quiet danger";
+  node.textContent = text;
+  node.setAttribute("aria-label", label);
+  node.addEventListener("click", press);
+  return node;
+}
+
+/** What can be done about who has a connection; a guest has no login to end. */
+function actions(user, role) {
   const td = document.createElement("td");
+  td.className = "actions";
   if (!user) return td;
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Kick";
-  button.setAttribute("aria-label", `Kick ${user}`);
-  button.addEventListener("click", () =>
-    act("/api/admin/kick", { user }, `Close all connections of ${user}?`),
-  );
-  td.append(button);
+  const kick = () => act("/api/admin/kick", { user }, `Close all connections of ${user}?`);
+  const end = () => act("/api/admin/lock-out", { user }, `End all logins of ${user}?`);
+  td.append(button("Kick", `Kick ${user}`, kick));
+  if (role !== "guest") td.append(button("End login", `End all logins of ${user}`, end));
   return td;
 }
 
@@ -88,7 +97,7 @@ function show(overview) {
       cell(visitor.address),
       cell(visitor.commands, "number"),
       cell(rate, "number"),
-      kickButton(visitor.user),
+      actions(visitor.user, visitor.role),
     );
   });
   commands = new Map(overview.visitors.map((visitor) => [visitor.id, visitor.commands]));
@@ -103,13 +112,15 @@ function show(overview) {
   $("#rooms").replaceChildren(
     ...overview.rooms.map((room) => row(cell(room.room), cell(room.members, "number"))),
   );
+  $("#nobody").hidden = visitors.length > 0;
   // A button under the pointer or the keyboard stays what it is until it is left.
   if (!$("#visitors").contains(document.activeElement)) $("#visitors").replaceChildren(...visitors);
 }
 
 function fail(error) {
   if (error.status === 401) location.assign("/login?next=/admin");
-  else $("#fault").textContent = error.message;
+  else $("#fault").textContent = sentence(error.message);
+  $("main").dataset.stale = "true";
 }
 
 async function look() {
@@ -117,6 +128,7 @@ async function look() {
     await freshToken();
     show(await request("GET", "/api/admin/overview"));
     $("#fault").textContent = "";
+    $("main").dataset.stale = "false";
   } catch (error) {
     fail(error);
   }

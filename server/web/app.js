@@ -71,6 +71,7 @@ async function signIn(name) {
   $("app").hidden = false;
   $("my-name").textContent = client.name;
   setAvatar($("my-avatar"), client.name);
+  $("administration").hidden = client.role !== "admin";
   tell("sign-in");
   render();
   await comeBack(memberships.map(({ room }) => room));

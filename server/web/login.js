@@ -6,6 +6,7 @@
  * @module
  */
 
+import { sentence } from "./page/words.js";
 import { logIn } from "./session.js";
 
 const form = document.querySelector("#login");
@@ -23,7 +24,7 @@ form.addEventListener("submit", async (event) => {
     const own = next === "/admin" || next === "/";
     location.assign(own ? next : login.role === "admin" ? "/admin" : "/");
   } catch (error) {
-    fault.textContent = error.message;
+    fault.textContent = sentence(error.message);
     form.elements.password.value = "";
     form.elements.password.focus();
   } finally {

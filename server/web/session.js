@@ -22,7 +22,7 @@ const MARGIN = 60;
 /** A request that was refused. */
 export class RequestError extends Error {
   /**
-   * @param {number} status
+   * @param {number} status    of HTTP; 0 when there was no answer
    * @param {string} message
    */
   constructor(status, message) {
@@ -54,11 +54,16 @@ export async function request(method, path, body, login = currentLogin()) {
   const headers = { Accept: "application/json" };
   if (login) headers.Authorization = `Bearer ${login.token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await fetch(path, {
-    method,
-    headers,
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new RequestError(0, "The server cannot be reached.");
+  }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
     throw new RequestError(response.status, answer.message ?? `HTTP ${response.status}`);

@@ -194,7 +194,7 @@ async def test_a_cookie_is_out_of_reach(users: str) -> None:
         assert response.headers["Set-Cookie"].startswith(f"{COOKIE}=; Max-Age=0;")
 
 
-@pytest.mark.parametrize("path", ["/login", "/admin", "/session.js", "/forms.css"])
+@pytest.mark.parametrize("path", ["/login", "/admin", "/session.js", "/css/admin.css"])
 @async_test
 async def test_pages_are_there_and_safe(path: str) -> None:
     async with running() as address, site(address) as page:
