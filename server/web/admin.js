@@ -80,7 +80,7 @@ function actions(user, role) {
   const kick = () => act("/api/admin/kick", { user }, `Close all connections of ${user}?`);
   const end = () => act("/api/admin/lock-out", { user }, `End all logins of ${user}?`);
   td.append(button("Kick", `Kick ${user}`, kick));
-  if (role !== "guest") td.append(button("End login", `End all logins of ${user}`, end));
+  if (role !== "guest") td.append(button("End login", `End login of ${user}`, end));
   return td;
 }
 

@@ -37,11 +37,20 @@ const texts = (selector) => [...document.querySelectorAll(selector)]
   .filter((node) => node.checkVisibility({ visibilityProperty: true }))
   .map((node) => node.textContent.trim());
 """
+RUN = """
+const given = [...arguments].slice(0, -1);
+const done = arguments[arguments.length - 1];
+import(new URL("page/chat.js", document.querySelector("script").src))
+  .then(async ({ chat }) => { CODE })
+  .then(() => done(""), (error) => done(String(error)));
+"""
 UNTIL = (
     TEXTS
     + """
 const entry = (section, name) => [...document.querySelectorAll(`#${section} .entry`)]
   .find((node) => node.querySelector(".entry-name")?.textContent === name);
+// Pressing what moves misses it.
+const isAtRest = () => !document.getAnimations().some((each) => each instanceof CSSTransition);
 const [patience, ...given] = [...arguments].slice(0, -1);
 const done = arguments[arguments.length - 1];
 const condition = CONDITION;
@@ -54,12 +63,14 @@ function finish(value, isLate = false) {
   observer.disconnect();
   timers.forEach(clearTimeout);
   removeEventListener("focusin", look);
+  removeEventListener("transitionend", look);
   done(value);
 }
 observer.observe(document, {
   attributes: true, characterData: true, childList: true, subtree: true,
 });
 addEventListener("focusin", look);
+addEventListener("transitionend", look);
 look();
 """
 )
@@ -103,6 +114,12 @@ class ChatPage:
                     raise
         raise TimeoutException(f"waited for {what}")
 
+    def run(self, code: str, *given: Any) -> None:
+        """Run the body of an asynchronous function in the page, with ``given`` and with ``chat``,
+        which the page's parts share."""
+        error = self.driver.execute_async_script(RUN.replace("CODE", code), *given)
+        assert error == ""
+
     def find(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
@@ -133,7 +150,8 @@ class ChatPage:
         self.until(is_gone, f"{selector} to go", selector)
 
     def click(self, selector: str) -> None:
-        self.wait_shown(selector)
+        is_ready = "(selector) => texts(selector).length > 0 && isAtRest()"
+        self.until(is_ready, f"{selector} to be shown, and at rest", selector)
         self.find(selector).click()
 
     def focused(self) -> str:
@@ -191,7 +209,8 @@ class ChatPage:
 
     def open_entry(self, section: str, name: str) -> None:
         """Press an entry of ``joined-rooms``, ``other-rooms``, ``people`` or ``member-list``."""
-        self.wait_entry(section, name).click()
+        is_ready = "(section, name) => isAtRest() && entry(section, name)"
+        self.until(is_ready, f"{name!r} in {section}", section, name).click()
 
     def wait_unread(self, section: str, name: str, count: int) -> None:
         """Wait until an entry's badge shows ``count``; 0 means no badge."""

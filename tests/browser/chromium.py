@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
 
-SCRIPT_TIMEOUT = 5.0
-"""Seconds after which a page that was left is no longer waited for."""
-
 # As root in a container there is no sandbox and no GPU; nothing here needs the network.
 FLAGS = (
     "--headless=new",
@@ -66,7 +63,6 @@ def chromium() -> Iterator[Chrome]:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = Chrome(options, ChromeService(shutil.which("chromedriver")))
         try:
-            driver.set_script_timeout(SCRIPT_TIMEOUT)
             on_new_document(driver, RECORD_VIOLATIONS)
             yield driver
         finally:

@@ -57,12 +57,18 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def guarded(accounts: Path, tmp_path: Path) -> Iterator[ChatServer]:
+def guarded(
+    accounts: Path, tmp_path: Path, browsers: tuple[Chrome, Chrome]
+) -> Iterator[ChatServer]:
     """A server that asks everybody for a token, with nothing said on it yet."""
     users = shutil.copy(accounts, tmp_path)
     server = ChatServer("--users", str(users), "--auth", "token")
     server.start()
     yield server
+    for driver in browsers:
+        # A page that stays would look for this server while the next test runs.
+        driver.get("about:blank")
+        console_errors(driver)
     server.stop()
 
 

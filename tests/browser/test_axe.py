@@ -9,7 +9,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chat_page import ChatPage
 from tests.browser.chat_server import ROOT
-from tests.browser.chromium import DESKTOP, PHONE, SCRIPT_TIMEOUT, use_media, use_screen
+from tests.browser.chromium import DESKTOP, PHONE, use_media, use_screen
 from tests.browser.test_login import log_in
 from tests.browser.test_reading import enter
 
@@ -44,9 +44,7 @@ def look(page: ChatPage, scheme: str) -> None:
 
 def violations(page: ChatPage, *rules: str) -> list[str]:
     """What axe-core finds that is serious or worse, by some rules or by all."""
-    page.driver.set_script_timeout(60)
     found = page.driver.execute_async_script(RUN, rules)
-    page.driver.set_script_timeout(SCRIPT_TIMEOUT)
     return [
         f"{rule}: {target}: {summary}"
         for impact, rule, target, summary in found

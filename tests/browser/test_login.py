@@ -75,6 +75,31 @@ def test_an_administrator_sees_and_puts_out(
     assert console_errors(ada.driver) == []
 
 
+def test_an_administrator_ends_logins_and_is_told_when_the_server_is_gone(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    bob, ada = ChatPage(browsers[0]), ChatPage(browsers[1])
+    log_in(bob, guarded, "Bob")
+    bob.wait(lambda: path(bob) == "", "the chat")
+    bob.wait_room("lobby")
+    assert bob.texts("#administration") == []
+    log_in(ada, guarded, "Ada")
+    ada.wait(lambda: path(ada) == "admin", "the page of administrators")
+    ada.click("[aria-label='End login of Bob']")
+    ada.driver.switch_to.alert.accept()
+    bob.wait_text("#ended-heading", "You are no longer signed in")
+    ada.wait_text("#nobody", "Nobody is connected.")
+    # From here to the chat, and back.
+    ada.click("header a")
+    ada.wait(lambda: path(ada) == "", "the chat")
+    ada.click("#administration a")
+    ada.wait(lambda: path(ada) == "admin", "the page of administrators")
+    ada.wait_text("#rooms td", "lobby")
+    guarded.stop()
+    ada.wait_text("#fault", "The server cannot be reached.")
+    assert ada.find("main").get_attribute("data-stale") == "true"
+
+
 def test_the_page_of_administrators_is_for_them(
     guarded: ChatServer, browsers: tuple[Chrome, Chrome]
 ) -> None:
@@ -95,6 +120,7 @@ def test_who_is_no_longer_logged_in_is_told_so(
 ) -> None:
     page = ChatPage(browsers[0])
     log_in(page, guarded, "Bob")
+    page.wait(lambda: path(page) == "", "the chat")
     page.wait_room("lobby")
     page.driver.execute_script("sessionStorage.clear()")
     guarded.stop()
@@ -111,6 +137,7 @@ def test_who_signs_out_is_not_back_after_a_reload(
 ) -> None:
     page = ChatPage(browsers[0])
     log_in(page, guarded, "Bob")
+    page.wait(lambda: path(page) == "", "the chat")
     page.wait_room("lobby")
     page.click("#sign-out")
     page.wait_shown("#welcome")

@@ -89,17 +89,16 @@ def test_many_other_rooms_are_in_order_and_can_be_searched(
     ada_and_grace: tuple[ChatPage, ChatPage],
 ) -> None:
     ada, grace = ada_and_grace
-    create = """
-        const done = arguments[arguments.length - 1];
-        import(new URL("page/chat.js", document.querySelector("script").src))
-          .then(({ chat: { client } }) => Promise.all(arguments[0].map(async (room) => {
-            await client.createRoom(room);
-            await client.join(room);
-          })))
-          .then(() => done(""), (error) => done(String(error)));
-    """
     rooms = [f"project-{number}" for number in range(12)]
-    assert grace.driver.execute_async_script(create, rooms) == ""
+    grace.run(
+        """
+        for (const room of given[0]) {
+          await chat.client.createRoom(room);
+          await chat.client.join(room);
+        }
+        """,
+        rooms,
+    )
     ada.wait_entry("other-rooms", "project-11")
     assert ada.texts("#other-rooms .entry-name") == rooms
     ada.find("#room-filter").send_keys("-1")

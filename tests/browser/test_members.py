@@ -208,7 +208,7 @@ def test_private_messages_of_long_ago_come_by_scrolling(
         ada.send(line)
     ada.wait_delivered(lines[-1])
     bob.driver.refresh()
-    bob.wait_unread("people", "Ada", 50)
+    bob.wait_unread("people", "Ada", 70)
     bob.open_entry("people", "Ada")
     bob.wait_message(lines[-1])
     bob.find("#scroller").send_keys(Keys.HOME)

@@ -112,18 +112,15 @@ def test_what_was_not_read_is_new_at_the_next_visit(
 
 
 SAY = """
-const [kind, target, count, done] = arguments;
-import("/page/chat.js").then(async ({ chat }) => {
-  const say = (text) => chat.client[kind](target, text).settled;
-  for (let number = 1; number <= count; number += 1) await say(`number ${number}`);
-  done();
-});
+const [kind, target, count] = given;
+const say = (text) => chat.client[kind](target, text).settled;
+for (let number = 1; number <= count; number += 1) await say(`number ${number}`);
 """
 
 
 def say(page: ChatPage, kind: str, target: str, count: int) -> None:
     page.driver.set_script_timeout(40)
-    page.driver.execute_async_script(SAY, kind, target, count)
+    page.run(SAY, kind, target, count)
 
 
 def test_more_than_is_here_is_counted_at_the_next_visit(
@@ -147,9 +144,7 @@ def test_more_than_is_here_is_counted_at_the_next_visit(
     bob.wait_unread("people", "Ada", 80)
     bob.wait(lambda: bob.driver.title.startswith("(150)"), "the title")
     # One that was taken back is new no longer, though it has never been here.
-    ada.driver.execute_script(
-        "import('/page/chat.js').then(({ chat }) => chat.client.delete('kitchen', 3))"
-    )
+    ada.run("await chat.client.delete('kitchen', 3)")
     bob.wait_unread("joined-rooms", "kitchen", 69)
     # Reading begins where it ended.
     bob.open_entry("joined-rooms", "kitchen")

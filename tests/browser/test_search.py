@@ -55,11 +55,9 @@ def test_private_messages_are_searched(ada_and_grace: Pair) -> None:
     ada.open_entry("people", "Grace")
     ada.wait_message("the needle, in private")
     # More than comes at once, so that the page has to fetch what was found.
-    ada.driver.execute_async_script(
-        "const done = arguments[0]; import('/page/chat.js').then(async ({ chat }) => {"
-        " const say = (text) => chat.client.sendPrivate('Grace', text).settled;"
-        " for (let n = 0; n < 60; n += 1) await say(`hay ${n}`);"
-        " done(); });"
+    ada.run(
+        "const say = (text) => chat.client.sendPrivate('Grace', text).settled;"
+        "for (let n = 0; n < 60; n += 1) await say(`hay ${n}`);"
     )
     ada.wait_message("hay 59")
     ada.driver.refresh()
