@@ -80,7 +80,8 @@ class HelloAck(Ack, kw_only=True):
 
     ``secret`` is for guests, to be kept and shown when they come back; ``expires_in`` tells for how
     many seconds a token is good. ``inbox_read`` is how far all private messages were read;
-    ``private`` has those with whom one has read on, or not at all yet.
+    ``private`` has those with whom one has read on, or not at all yet. ``notifications_read`` is
+    how far these were read.
     """
 
     name: str
@@ -96,6 +97,7 @@ class HelloAck(Ack, kw_only=True):
     inbox_read: int
     private: list[Correspondence]
     notifications: Log
+    notifications_read: int
 
 
 class RefreshAck(Ack, kw_only=True):

@@ -14,17 +14,21 @@ from .engines.base import Append, Engine, Entry, Position
 from .feeds import Feed
 from .logs import Logs, followed_log, read_event, write_event
 from .names import check_pattern, check_text, check_topic
-from .protocol import CommandError, LogEvent, Notification
+from .protocol import MAX_INTEGER, CommandError, LogEvent, Notification
 from .rooms import Channel
 from .session import Session
 from .topics import Topics
 
-__all__ = ["Broadcasts"]
+__all__ = ["NOTIFICATIONS", "Broadcasts"]
 
 NOTIFICATIONS: Final = "notifications"
 """The log of notifications."""
 MAX_PATTERNS: Final = 100
 """Subscriptions of one user."""
+LATEST: Final = 50
+"""Notifications for somebody who comes anew."""
+LOOK_BACK: Final = 500
+"""Among how many of all."""
 MAX_NOTIFICATION_SIZE: Final = 16 * 1024
 """Bytes of JSON."""
 
@@ -88,14 +92,17 @@ class Broadcasts:
     async def enter(
         self, session: Session, since: protocol.Since | None, patterns: Sequence[str]
     ) -> protocol.Log:
-        """Lets a session have what its user subscribes to: since a position, and from now on."""
+        """Lets a session have what its user subscribes to: since a position, and from now on.
+
+        Without a position, that is the latest.
+        """
         for pattern in patterns:
             session.patterns.add(pattern)
             self._topics.add(pattern, session)
-        followed = await self._logs.follow(self._channel, session, since, latest=1)
-        # What was told before somebody was here first is not for them.
-        entries = followed.entries if followed.recovered else ()
-        return followed_log(followed, self._subscribed(session, entries))
+        latest = LOOK_BACK if session.patterns else 1
+        followed = await self._logs.follow(self._channel, session, since, latest=latest)
+        events = self._subscribed(session, followed.entries)
+        return followed_log(followed, events if followed.recovered else events[-LATEST:])
 
     def exit(self, session: Session) -> None:
         """Forgets a session."""
@@ -116,6 +123,7 @@ class Broadcasts:
         if pattern not in session.patterns:
             if len(session.patterns) >= MAX_PATTERNS:
                 raise CommandError("too_many_patterns", f"you subscribe to {MAX_PATTERNS} already")
+            await self._begin_reading(session)
             await self._engine.add_pattern(session.user_id, pattern)
             session.patterns.add(pattern)
             self._topics.add(pattern, session)
@@ -130,6 +138,20 @@ class Broadcasts:
         session.patterns.discard(pattern)
         self._topics.remove(pattern, session)
         return protocol.PatternAck(pattern=pattern)
+
+    async def _begin_reading(self, session: Session) -> None:
+        """To who subscribes for the first time nothing is new."""
+        if NOTIFICATIONS not in await self._engine.read_marks(session.user_id):
+            await self._mark_read(session, MAX_INTEGER)
+
+    async def mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
+        """See `protocol.MarkRead`."""
+        return protocol.ReadAck(room=None, offset=await self._mark_read(session, command.offset))
+
+    async def _mark_read(self, session: Session, offset: int) -> int:
+        head = (await self._engine.heads([NOTIFICATIONS]))[NOTIFICATIONS].offset
+        user = session.user_id
+        return await self._engine.mark_read(user, NOTIFICATIONS, min(offset, head))
 
     def _audience(self, event: LogEvent) -> set[Session]:
         assert isinstance(event, Notification)

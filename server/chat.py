@@ -19,7 +19,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from . import protocol
-from .broadcasts import Broadcasts
+from .broadcasts import NOTIFICATIONS, Broadcasts
 from .conversation import Conversation
 from .engines.base import EVERYWHERE, Engine, EngineError, UserRecord
 from .feeds import Feed
@@ -301,6 +301,7 @@ class Chat:
             inbox_read=marks.get(inbox_log(user.id), 0),
             private=private,
             notifications=notifications,
+            notifications_read=marks.get(NOTIFICATIONS, 0),
         )
 
     async def _user(self, identity: Identity, secret: str | None) -> tuple[UserRecord, str | None]:
@@ -319,6 +320,8 @@ class Chat:
         return protocol.RefreshAck(expires_in=self._gate.refresh(session.visitor, command.token))
 
     async def _mark_read(self, session: Session, command: protocol.MarkRead) -> protocol.ReadAck:
+        if command.notifications:
+            return await self.broadcasts.mark_read(session, command)
         marks = self.mail if command.room is None else self.conversation
         return await marks.mark_read(session, command)
 
@@ -335,10 +338,12 @@ class Chat:
 
 
 def _check_place(command: protocol.MarkRead | protocol.Typing | protocol.Search) -> None:
-    is_room, is_private = command.room is not None, command.partner is not None
-    # Private messages are one log, of which all can be marked as read.
-    if is_room == is_private and not (isinstance(command, protocol.MarkRead) and not is_room):
-        raise CommandError("bad_fields", "it is about a room, or about messages with one user")
+    places = [command.room is not None, command.partner is not None]
+    if isinstance(command, protocol.MarkRead):
+        # Without any it is about all private messages.
+        places += [command.notifications, not any(places) and not command.notifications]
+    if sum(places) != 1:
+        raise CommandError("bad_fields", "it is about one room, or about messages with one user")
 
 
 def _digest(token: str) -> bytes:

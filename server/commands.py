@@ -266,12 +266,14 @@ class Typing(Command, tag="typing"):
 class MarkRead(Command, tag="mark_read"):
     """Tell how far one has read: in a room, or in the private messages, those ``with`` one or all.
 
-    With one, that is up to one of these messages, at this offset.
+    With one, that is up to one of these messages, at this offset. Or how far one has read the
+    ``notifications``.
     """
 
     offset: Offset
     room: str | None = None
     partner: str | None = field(name="with", default=None)
+    notifications: bool = False
 
 
 class Members(Command, tag="members"):

@@ -35,6 +35,9 @@
  * |                                              | messages from before the connection, each with |
  * |                                              | its `delivery` if it is one of our own; `read` |
  * |                                              | is the offset up to which we have read         |
+ * | `notices`                                    | `{notifications, read}`: the latest of those   |
+ * |                                              | from before the first connection, and the      |
+ * |                                              | offset up to which we have read                |
  * | `edited`, `deleted`                          | the server's event, also for `target`s that    |
  * |                                              | stand in an earlier history                    |
  * | `private_edited`, `private_deleted`          | likewise, of private messages                  |
@@ -256,7 +259,7 @@ export class ChatClient extends Commands {
     const { memberships = [], private: people = [], inbox } = answer;
     this.#emit("unread", { memberships, people, head: inbox.head, again });
     this.#takeInbox(answer.inbox, answer.inbox_read, again);
-    this.#takeNotices(answer.notifications);
+    this.#takeNotices(answer.notifications, answer.notifications_read);
     this.#outbox.transmitToPeople();
     for (const room of this.rooms) this.#reenter(room);
   }
@@ -435,7 +438,11 @@ export class ChatClient extends Commands {
     for (const event of history) if (event.type !== "private") this.#emit(event.type, event);
   }
 
-  async #takeNotices(log) {
+  async #takeNotices(log, read) {
+    if (this.#notices.position === null) {
+      this.#notices.moveTo(log);
+      return this.#emit("notices", { notifications: log.history, read });
+    }
     for (;;) {
       for (const event of log.history) this.#emit("notification", event);
       this.#notices.moveTo(log);

@@ -92,6 +92,31 @@ def test_a_topic_is_heard_until_one_has_enough(ada: ChatPage, server: ChatServer
     assert ada.texts(".notice-title") == ["Heard", "Paid", "Shipped"]
 
 
+def test_what_was_told_meanwhile_is_there_at_the_next_visit(
+    ada: ChatPage, server: ChatServer
+) -> None:
+    ada.click("[data-tool=notifications]")
+    subscribe(ada, "meals.*")
+    ada.wait_text("#patterns code", "meals.*")
+    server.publish("notifications", topic="meals.noon", title="Soup")
+    ada.wait_text(".notice-title", "Soup")
+    ada.click("#tools-close")
+    server.publish("notifications", topic="meals.night", title="Stew")
+    ada.wait_text("#notices-badge", "1")
+    for _ in range(2):
+        ada.driver.refresh()
+        ada.wait_text("#notices-badge", "1")
+    ada.click("[data-tool=notifications]")
+    ada.wait_text(".notice-title", "Stew")
+    assert ada.texts(".notice-title") == ["Stew", "Soup"]
+    ada.wait_gone("#notices-badge")
+    ada.driver.refresh()
+    ada.wait_room("lobby")
+    ada.click("[data-tool=notifications]")
+    ada.wait_text(".notice-title", "Stew")
+    assert ada.texts("#notices-badge") == []
+
+
 def test_a_pattern_that_is_none_is_refused_with_a_reason(ada: ChatPage) -> None:
     ada.click("[data-tool=notifications]")
     subscribe(ada, "orders..x")

@@ -52,6 +52,7 @@ async def test_hello_comes_first_and_once() -> None:
             "inbox_read": 0,
             "private": [],
             "notifications": empty,
+            "notifications_read": 0,
         }
         assert (await ann.ask("hello", name="Bob"))["code"] == "already_hello"
 

@@ -871,6 +871,38 @@ async def test_notifications_reach_who_subscribes_and_wait_for_who_is_away() -> 
 
 
 @async_test
+async def test_who_comes_without_a_position_finds_the_latest_notifications() -> None:
+    async with chatting() as (_, chat):
+        ann = User(chat)
+        hello = await ann.ask("hello", name="Ann")
+        assert hello["notifications_read"] == 0
+        await chat.broadcasts.notify("orders.eu", "before")
+        await ann.ask("subscribe", pattern="orders.*")
+        for number in range(60):
+            await chat.broadcasts.notify("orders.eu", str(number))
+            await chat.broadcasts.notify("other", "x")
+        answer = await User(chat).ask("hello", name="Ann", secret=hello["secret"])
+        # To who subscribes nothing from before that is new.
+        assert answer["notifications_read"] == 1
+        log = answer["notifications"]
+        assert [e["title"] for e in log["history"]] == [str(number) for number in range(10, 60)]
+        assert (log["offset"], log["recovered"], log["more"]) == (121, False, False)
+        marked = await ann.ask("mark_read", notifications=True, offset=10_000)
+        assert (marked["room"], marked["offset"]) == (None, 121)
+        answer = await User(chat).ask("hello", name="Ann", secret=hello["secret"])
+        assert answer["notifications_read"] == 121
+        assert answer["inbox_read"] == 0
+        # Another pattern makes nothing new again, nor old.
+        await ann.ask("subscribe", pattern="other")
+        await chat.broadcasts.notify("other", "y")
+        answer = await User(chat).ask("hello", name="Ann", secret=hello["secret"])
+        assert answer["notifications_read"] == 121
+        for place in ({"room": "lobby"}, {"with": "Ann"}):
+            answer = await ann.ask("mark_read", notifications=True, offset=1, **place)
+            assert answer["code"] == "bad_fields"
+
+
+@async_test
 async def test_subscriptions_are_bounded() -> None:
     async with chatting() as (_, chat):
         ann = await enter(chat, "Ann")

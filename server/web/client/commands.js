@@ -130,6 +130,11 @@ export class Commands extends EventTarget {
     await this.request("mark_read", { with: person, offset });
   }
 
+  /** Tell how far we have read the notifications. @param {number} offset */
+  async markNotificationsRead(offset) {
+    await this.request("mark_read", { notifications: true, offset });
+  }
+
   /** Hear the notifications of topics, until `unsubscribe`. @param {string} pattern */
   async subscribe(pattern) {
     await this.request("subscribe", { pattern });

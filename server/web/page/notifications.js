@@ -16,6 +16,9 @@ import { clockTime, explain, fullTime } from "./words.js";
 const MAX_NOTICES = 100;
 
 let unread = 0;
+/** The offset of the latest one, and up to which we have read. */
+let latest = 0;
+let marked = 0;
 
 function noticeItem({ topic, title, text = "", time }) {
   const item = clone("notice-template");
@@ -30,10 +33,24 @@ function noticeItem({ topic, title, text = "", time }) {
   return item;
 }
 
-function received(event) {
+function add(event) {
   $("notices").prepend(noticeItem(event));
   while ($("notices").children.length > MAX_NOTICES) $("notices").lastElementChild.remove();
-  if (!isOpen("notifications") || document.visibilityState !== "visible") unread += 1;
+  latest = event.offset;
+  if (event.offset > marked) unread += 1;
+}
+
+/** What is in view is read. */
+function see() {
+  if (!isOpen("notifications") || document.visibilityState !== "visible") return;
+  unread = 0;
+  if (latest <= marked) return;
+  marked = latest;
+  chat.client?.markNotificationsRead(latest).catch(() => {});
+}
+
+function received(event) {
+  add(event);
   announce(`Notification: ${event.title}`);
   notifyDesktop(event.title, {
     body: event.text ?? "",
@@ -43,7 +60,15 @@ function received(event) {
   render();
 }
 
-onClient({ notification: received });
+onClient({
+  notification: received,
+
+  notices({ notifications, read }) {
+    marked = read;
+    for (const event of notifications) add(event);
+    render();
+  },
+});
 
 /** Somebody wrote to us alone, or mentioned us. */
 on("news", ({ target, message, isMention }) => {
@@ -95,7 +120,7 @@ addTool("notifications", { title: "Notifications", opened: renderDesktop });
 addCount(() => unread);
 
 onRender(() => {
-  if (isOpen("notifications") && document.visibilityState === "visible") unread = 0;
+  see();
   $("notices-badge").hidden = unread === 0;
   $("notices-badge").textContent = unread > 99 ? "99+" : String(unread);
   $("notices-empty").hidden = $("notices").children.length > 0;
@@ -111,6 +136,6 @@ onRender(() => {
 
 on("tool", render);
 on("sign-out", () => {
-  unread = 0;
+  unread = latest = marked = 0;
   $("notices").replaceChildren();
 });
