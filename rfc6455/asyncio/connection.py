@@ -154,8 +154,7 @@ class WebSocket(Endpoint):
         if self._unread and inbox:
             size += self._unread
         inbox.put(messages)
-        # The list is the inbox's: what is left in it the reader has not taken.
-        if messages:
+        if inbox:
             self._delivered(size)
 
     def _delivered(self, size: int) -> None:
