@@ -16,7 +16,14 @@ from typing import Any, Final
 from ..close import CloseCode
 from ..errors import ProtocolError
 from .base import Extension, ExtensionFactory, Parameters
-from .codec import TAIL, Compressor, LibraryCompressor, inflate_whole_for, new_compressor
+from .codec import (
+    TAIL,
+    Compressor,
+    InflateWhole,
+    LibraryCompressor,
+    inflate_whole_for,
+    new_compressor,
+)
 
 __all__ = ["PermessageDeflate"]
 
@@ -263,8 +270,15 @@ class _Deflate(Extension):
         self._compressor = None
 
     def decode(self, payload: bytes, *, final: bool, max_size: int | None) -> bytes:
-        if final and self._inflater is None and payload and not self._final_blocks:
-            message = self._decode_whole(payload, max_size)
+        inflate_whole = self._inflate_whole
+        if (
+            inflate_whole is not None
+            and final
+            and self._inflater is None
+            and payload
+            and not self._final_blocks
+        ):
+            message = self._decode_whole(inflate_whole, payload, max_size)
             if message is not None:
                 return message
         self._is_empty = self._is_empty and not payload
@@ -289,12 +303,12 @@ class _Deflate(Extension):
                 self._inflater = None
         return message
 
-    def _decode_whole(self, payload: bytes, max_size: int | None) -> bytes | None:
+    def _decode_whole(
+        self, inflate_whole: InflateWhole, payload: bytes, max_size: int | None
+    ) -> bytes | None:
         """Decodes a message of which nothing came before; None where `_inflate` is to do it."""
-        if self._inflate_whole is None:
-            return None
         try:
-            message = self._inflate_whole(payload, self._history, self._peer_bits, max_size)
+            message = inflate_whole(payload, self._history, self._peer_bits, max_size)
         except OverflowError:
             raise _too_big() from None
         if not self._peer_takeover:
