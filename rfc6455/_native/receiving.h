@@ -227,26 +227,16 @@ done:
     return answer;
 }
 
-/* Gives the others a turn behind a read of which there may be more: libuv would read on. */
-static PyObject *
-end_read(Channel *self, PyObject *answer, int was_full)
-{
-    if (answer != NULL && was_full && tell(self, N_YIELD_TURN) < 0)
-        Py_CLEAR(answer);
-    return answer;
-}
-
+/* For what came before the transport was ours. */
 static PyObject *
 channel_data_received(PyObject *object, PyObject *data)
 {
     Channel *self = (Channel *)object;
-    const unsigned char *octets;
 
     if (!PyBytes_CheckExact(data))
         return take_read(self, NULL, 0, data);
-    octets = (const unsigned char *)PyBytes_AS_STRING(data);
-    return end_read(self, take_read(self, octets, PyBytes_GET_SIZE(data), data),
-                    PyBytes_GET_SIZE(data) >= LARGE_READ);
+    return take_read(self, (const unsigned char *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
+                     data);
 }
 
 /* Transports that are not known to fill it at once get memory of their own for each read. */
@@ -273,19 +263,20 @@ static PyObject *
 channel_buffer_updated(PyObject *object, PyObject *count)
 {
     Channel *self = (Channel *)object;
-    Py_ssize_t length = PyLong_AsSsize_t(count);
-    PyObject *memory, *answer = NULL;
-    Py_buffer *view;
+    Py_ssize_t length = PyLong_AsSsize_t(count), room = 0;
+    PyObject *memory = self->own_memory ? self->own_memory : Py_XNewRef(self->memory);
+    PyObject *answer = NULL;
 
-    if (length == -1 && PyErr_Occurred())
-        return NULL;
-    memory = self->own_memory ? self->own_memory : Py_XNewRef(self->memory);
+    if (memory != NULL && PyMemoryView_Check(memory))
+        room = self->own_memory || !self->crowded ? PyMemoryView_GET_BUFFER(memory)->len : SHORT_READ;
     self->own_memory = NULL;
-    if (memory == NULL || !PyMemoryView_Check(memory) ||
-        (view = PyMemoryView_GET_BUFFER(memory), length < 0 || length > view->len))
+    if (length >= 0 && length <= room && room > 0)
+        answer = take_read(self, PyMemoryView_GET_BUFFER(memory)->buf, length, NULL);
+    else if (!PyErr_Occurred())
         PyErr_SetString(PyExc_ValueError, "more than there is room for");
-    else
-        answer = end_read(self, take_read(self, view->buf, length, NULL), length == view->len);
+    /* There may be more: libuv would read on, 32 times. */
+    if (answer != NULL && length == room && tell(self, N_YIELD_TURN) < 0)
+        Py_CLEAR(answer);
     Py_XDECREF(memory);
     return answer;
 }

@@ -6,6 +6,7 @@ Knows that the native twin takes messages out of the memory that the transport w
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -78,6 +79,8 @@ async def test_a_message_outlives_what_comes_behind_it() -> None:
     memory[: len(reading)] = reading
     websocket.buffer_updated(len(reading))
     memory[: len(reading)] = bytes(len(reading))
+    # Nor does the connection keep the memory, of which this is the last name and its argument.
+    assert sys.getrefcount(memory) == 2
     assert await websocket.recv() == "a" * 1000
 
 
@@ -137,6 +140,24 @@ async def test_memory_that_was_filled_gives_the_others_a_turn() -> None:
     await settle()
     fill(websocket, frame[-20:])
     assert transport.is_reading()
+    websocket.abort()
+
+
+@virtual_time
+async def test_the_less_that_is_read_of_a_flood_gives_the_others_a_turn_as_well() -> None:
+    websocket, transport = make(max_queued_messages=None, max_queued_size=None)
+    websocket._memory = memoryview(bytearray(2 * LARGE_READ))
+    fill(websocket, text("x") * (BATCH + 1))
+    for _ in range(BATCH + 1):
+        await websocket.recv()
+    assert transport.is_reading()
+    # Fewer messages than are handed out in a turn.
+    longer = text("x" * 1024) * 128
+    size = fill(websocket, longer)
+    assert size < LARGE_READ
+    assert not transport.is_reading()
+    while not transport.is_reading():
+        await websocket.recv()
     websocket.abort()
 
 
