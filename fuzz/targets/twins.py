@@ -22,7 +22,7 @@ from rfc6455.frames import Opcode
 from ..oracles import digest, pieces, require
 from ..seeds import CLIENT_STREAMS, SERVER_STREAMS
 from ._frames import comparable
-from .inflate import negotiate
+from .inflate import deflate, negotiate
 
 LIMITS: tuple[tuple[int | None, int | None], ...] = (
     (None, None),
@@ -46,20 +46,31 @@ DEFLATED = {
 }
 
 
+TEXT = b"the same words, and the same words again, and other words " * 4
+
+
 def seeds() -> dict[str, bytes]:
-    """Returns every vector of both directions, and some that are deflated."""
+    """Returns every vector of both directions, some that are deflated, and bare DEFLATE."""
     seeds = {
         f"from-{side}-{name}": data
         for side, streams in (("client", CLIENT_STREAMS), ("server", SERVER_STREAMS))
         for name, data in streams.items()
     }
-    return seeds | {
+    seeds |= {
         f"deflated-{name}-{count}": frames.encode(
             Opcode.TEXT, bytes.fromhex(payload), rsv=0x40, masking_key=bytes(4)
         )
         * count
         for name, payload in DEFLATED.items()
         for count in (1, 2, 70)
+    }
+    seeds |= {f"bare-{name}": bytes.fromhex(payload) for name, payload in DEFLATED.items()}
+    return seeds | {
+        "bare-fixed-codes": deflate(TEXT[:60]),
+        "bare-own-codes": deflate(TEXT + bytes(range(64, 128)) * 3),
+        "bare-stored": bytes.fromhex("000500faff48656c6c6f00"),
+        "bare-zeros": deflate(bytes(3000)),
+        "bare-many-blocks": deflate(TEXT) + TAIL + deflate(TEXT[::-1]),
     }
 
 

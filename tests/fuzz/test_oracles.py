@@ -5,6 +5,7 @@ An oracle that has never failed proves nothing.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from fuzz.oracles import Violation, outcome, pieces, retained
 from fuzz.targets import TARGETS, _frames
 from rfc6455 import CloseCode, Connection, Event, Fault, ProtocolError
 from rfc6455.codec import Decoder
+from rfc6455.extensions.codec import LibraryCompressor
 from rfc6455.frames import Opcode
 
 
@@ -179,6 +181,37 @@ def test_twin_that_writes_something_else_is_found(monkeypatch: pytest.MonkeyPatc
     encode = rfc6455.codec.encode
     monkeypatch.setattr("rfc6455.codec.encode", lambda *a, **k: encode(*a, **{**k, "fin": True}))
     assert "different frames" in str(found_by("twins"))
+
+
+@pytest.mark.skipif(rfc6455.implementation != "native", reason="needs the native twin")
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda found, history: found + b"x", "another message"),
+        (lambda found, history: history.clear() or found, "another history"),
+    ],
+)
+def test_twin_that_inflates_something_else_is_found(
+    wrong: Callable[[bytes, bytearray], bytes], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, find = replaced("twins", "inflate_whole_for")
+
+    def inflate(payload: bytes, history: bytearray, bits: int, limit: int | None) -> bytes | None:
+        found: bytes | None = find(zlib)(payload, history, bits, None)
+        return None if found is None else wrong(found, history)
+
+    monkeypatch.setattr(path, lambda library: inflate)
+    assert message in str(found_by("twins"))
+
+
+def test_twin_that_compresses_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Adds(LibraryCompressor):
+        def compress(self, payload: bytes, /) -> bytes:
+            return super().compress(payload + b"x")
+
+    path, _ = replaced("twins", "new_compressor")
+    monkeypatch.setattr(path, Adds)
+    assert "comes out of zlib as something else" in str(found_by("twins"))
 
 
 def replaced(target: str, name: str) -> tuple[str, Callable[..., Any]]:
