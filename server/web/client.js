@@ -93,9 +93,63 @@ export { Delivery } from "./client/outbox.js";
  * @property {number} read    how far we have read, an offset
  * @property {"public" | "members" | "read_only"} access    to whom it is open
  * @property {boolean} moderator    whether we look after it
- * @property {object[]} messages    those of the history that were not seen yet, oldest first
+ * @property {Message[]} messages    those of the history that were not seen yet, oldest first
  * @property {boolean} again    true when a lost connection came back
  * @property {boolean} complete    false when messages may be missing before `messages`
+ */
+
+/**
+ * Something that was said, in a room or in private.
+ *
+ * @typedef {object} Message
+ * @property {string} from    the name of who said it
+ * @property {string} user    and the id
+ * @property {string} text
+ * @property {string} time    ISO 8601
+ * @property {number} offset    where it stands in its log
+ * @property {string} [room]
+ * @property {string} [to]    of a private message, the name
+ * @property {boolean} [edited]
+ * @property {boolean} [deleted]
+ * @property {Delivery} [delivery]    when it is one of our own
+ */
+
+/**
+ * An event of the server, with the fields that the protocol gives it.
+ * @typedef {Record<string, any>} ServerEvent
+ */
+
+/**
+ * What `event.detail` is, by the type of the event.
+ *
+ * @typedef {object} Events
+ * @property {Status} status
+ * @property {ServerEvent} welcome
+ * @property {{rooms: {room: string, members: number}[]}} rooms
+ * @property {Entered} entered
+ * @property {{room: string, error: ChatError}} expelled
+ * @property {Message} message
+ * @property {Message} private
+ * @property {{messages: Message[], read: any, again: boolean, complete: boolean}} inbox
+ * @property {ServerEvent} edited
+ * @property {ServerEvent} deleted
+ * @property {ServerEvent} private_edited
+ * @property {ServerEvent} private_deleted
+ * @property {ServerEvent} notification
+ * @property {Delivery} delivery
+ * @property {ServerEvent} joined
+ * @property {ServerEvent} left
+ * @property {ServerEvent} typing
+ * @property {ServerEvent} read
+ * @property {ServerEvent} feed
+ * @property {ServerEvent} room_created
+ * @property {ServerEvent} room_described
+ * @property {ServerEvent} room_removed
+ * @property {ServerEvent} room_count
+ * @property {ServerEvent} room_access
+ * @property {ServerEvent} appointed
+ * @property {ServerEvent} frames
+ * @property {ChatError} fault
  */
 
 /** Events that are handed on as they come. */
@@ -148,6 +202,17 @@ export class ChatClient extends Commands {
       isEntered: (room) => this.#memberships.get(room)?.entered === true,
       changed: (delivery) => this.#emit("delivery", delivery),
     });
+  }
+
+  /**
+   * Hear events of a type; {@link Events} has them all.
+   * @template {keyof Events} Type
+   * @param {Type} type
+   * @param {((event: CustomEvent<Events[Type]>) => void) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   */
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, /** @type {EventListener | null} */ (listener), options);
   }
 
   /** The state of the connection. @returns {Status} */

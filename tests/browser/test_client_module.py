@@ -51,9 +51,28 @@ def test_two_clients_talk_over_the_real_server() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.typescript
-def test_its_types_hold() -> None:
+WEB = ROOT / "server" / "web"
+
+
+def compile_types(*arguments: str) -> None:
     compiler = ROOT / ".node" / "node_modules" / ".bin" / "tsc"
-    project = ROOT / "server" / "web"
-    run = subprocess.run([compiler, "-p", project], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [compiler, "-p", WEB, *arguments], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stdout
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*.d.ts")
+    }
+
+
+@pytest.mark.typescript
+def test_its_types_hold_and_are_those_that_are_declared(tmp_path: Path) -> None:
+    options = ("--noEmit", "false", "--declaration", "--emitDeclarationOnly")
+    compile_types(*options, "--outDir", str(tmp_path))
+    assert texts(tmp_path) == texts(WEB / "types"), (
+        f"make them anew: tsc -p server/web {' '.join(options)} --outDir server/web/types"
+    )
