@@ -53,7 +53,8 @@ class ChatClient:
     - ``entered``: a room can be heard from here on: ``room``, and ``recovered``: whether the room's
       next event goes on where its last one was, without a gap. Its history follows as events.
     - ``gap``: of the ``inbox`` or the ``notifications`` (``log``), something may be missing here.
-    - ``expelled``: a room could not be entered again: ``room`` and ``code``.
+    - ``expelled``: we are in a room no longer: ``room``, and as ``code`` why it could not be
+      entered again, ``expelled`` for who was put out, or ``left`` for who left it elsewhere.
     - ``disconnected``: ``reason``.
 
     Args:
@@ -280,6 +281,9 @@ class ChatClient:
     # Events
 
     async def _receive(self, event: Event) -> None:
+        if event["type"] == "expelled":
+            await self._expelled(event)
+            return
         log = self._log_of(event)
         is_full = self._events.qsize() >= MAX_EVENTS
         if log is not None and (is_full or log.is_behind):
@@ -393,6 +397,13 @@ class ChatClient:
         if log.entered is not None and not log.entered.done():
             log.entered.set_result(None)
         self._transmit(("room", room))
+
+    async def _expelled(self, event: Event) -> None:
+        """Somebody has put us out, or we have left on another connection: we stay out."""
+        log = self._rooms.pop(event["room"], None)
+        if log is not None:
+            code = "left" if event["by"] == self.name else "expelled"
+            await self._expel(event["room"], log, ChatError(code, f"by {event['by']}"))
 
     async def _expel(self, room: str, log: _Log, error: ChatError) -> None:
         if log.entered is not None and not log.entered.done():

@@ -195,6 +195,14 @@ class Conversation:
         session.memberships.discard(room.name)
         await self.depart(session, room, away=False)
         await self.end_absence(room, session.user_id)
+        # The same user's other connections have left with it.
+        change = Change(
+            room=room.name,
+            rules=room.rules.kept(),
+            expelled=session.user_id,
+            by=session.name,
+        )
+        self._engine.signal(RULES, msgspec.json.encode(change))
         await self.end_membership(room, session.user_id)
         return protocol.RoomAck(room=room.name)
 

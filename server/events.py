@@ -292,7 +292,7 @@ class Appointed(Event, tag="appointed"):
 
 
 class Expelled(Event, tag="expelled"):
-    """One was put out of a room, and may come back unless ``banned``."""
+    """One was put out of a room, and may come back unless ``banned``; or left it elsewhere."""
 
     room: str
     by: str

@@ -469,9 +469,10 @@ export class ChatClient extends Commands {
     this.#outbox.fail(room, error);
   }
 
-  /** Put out by somebody else: nothing is entered again. */
+  /** Put out by somebody else, or left on another connection: nothing is entered again. */
   #expelled({ room, by, reason }) {
-    const why = reason ? `${by} removed you: ${reason}` : `${by} removed you.`;
+    const theirs = reason ? `${by} removed you: ${reason}` : `${by} removed you.`;
+    const why = by === this.name ? "You left it in another window." : theirs;
     const error = new ChatError("expelled", why);
     this.#forget(room, error);
     this.#emit("expelled", { room, error });

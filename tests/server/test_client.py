@@ -324,6 +324,25 @@ async def test_a_server_that_restarts_says_when_to_come_back() -> None:
             assert await chat.send("lobby", "back") == 1
 
 
+@pytest.mark.parametrize("code", ["expelled", "left"])
+@async_test
+async def test_who_is_put_out_stays_out(code: str) -> None:
+    async with running() as address, chatting(address, "Ann") as ann:
+        await ann.request("create_room", room="tea")
+        await ann.join("tea")
+        async with chatting(address, "Bob", "tea") as bob:
+            if code == "expelled":
+                await ann.request("moderate", room="tea", user="Bob", action="kick")
+            else:
+                async with chatting(address, "Bob", "tea", secret=bob.secret) as other:
+                    await other.leave("tea")
+            (event,) = await take(bob, 1, "expelled")
+            assert (event["room"], event["code"]) == ("tea", code)
+            assert bob.position("tea") is None
+            members = (await ann.request("members", room="tea"))["members"]
+            assert [member["name"] for member in members] == ["Ann"]
+
+
 @async_test
 async def test_who_takes_no_events_gets_answers_and_later_all_events() -> None:
     async with (

@@ -581,6 +581,25 @@ async def test_rooms_and_memberships_survive_a_restart(tmp_path: Path) -> None:
         ]
 
 
+@async_test
+async def test_who_leaves_a_room_leaves_it_on_all_connections() -> None:
+    async with chatting() as (_, chat):
+        ann, cat = User(chat), await enter(chat, "Cat", "lobby")
+        secret = (await ann.ask("hello", name="Ann"))["secret"]
+        other = await enter(chat, "Ann", "lobby", secret=secret)
+        await ann.ask("join", room="lobby")
+        cat.heard.clear()
+        assert (await ann.ask("leave", room="lobby"))["type"] == "ack"
+        await chat.tick(0.0)
+        expelled = {"type": "expelled", "room": "lobby", "by": "Ann", "reason": "", "banned": False}
+        assert expelled in other.heard
+        assert "expelled" not in ann.types
+        assert (await other.ask("send", room="lobby", text="x"))["code"] == "not_in_room"
+        assert cat.types.count("left") == 1
+        # And may come again.
+        assert (await other.ask("join", room="lobby"))["type"] == "ack"
+
+
 # Private messages
 
 
