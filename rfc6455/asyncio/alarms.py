@@ -50,20 +50,24 @@ class Bucket:
         self._wake()
 
     def _wake(self) -> None:
-        # Those who are woken may have others leave.
-        for _ in range(min(len(self.sleepers), AT_ONCE)):
-            if not self.sleepers:
-                return
-            sleeper = self.sleepers.pop()
-            try:
-                sleeper.deadline_reached()
-            except Exception as error:
-                # One that fails does not keep the others.
-                self._alarms.loop.call_exception_handler(
-                    {"message": "a deadline was not met", "exception": error, "protocol": sleeper}
-                )
-        if self.sleepers:
-            self._timer = self._alarms.loop.call_soon(self._wake)
+        try:
+            for _ in range(AT_ONCE):
+                if not self.sleepers:
+                    return
+                self._wake_one(self.sleepers.pop())
+        finally:
+            # Even where the program is told to end: its loop may go on for a while.
+            if self.sleepers:
+                self._timer = self._alarms.loop.call_soon(self._wake)
+
+    def _wake_one(self, sleeper: Sleeper) -> None:
+        try:
+            sleeper.deadline_reached()
+        except Exception as error:
+            # One that fails does not keep the others.
+            self._alarms.loop.call_exception_handler(
+                {"message": "a deadline was not met", "exception": error, "protocol": sleeper}
+            )
 
 
 class Alarms:

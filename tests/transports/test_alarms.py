@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import pytest
+
 from rfc6455.asyncio.alarms import AT_ONCE, Alarms, Bucket
-from rfc6455.testing import settle, virtual_time
+from rfc6455.testing import VirtualTimeLoop, settle, virtual_time
 
 
 class Sleeper:
@@ -109,6 +111,24 @@ async def test_one_that_fails_does_not_keep_the_others() -> None:
     await asyncio.sleep(30)
     assert [sleeper.woken for sleeper in sleepers] == [[20.0]] * 4
     assert list(map(str, complaints)) == ["no", "no"]
+
+
+def test_who_ends_the_program_does_not_keep_those_who_clean_up() -> None:
+    class Ending(Sleeper):
+        def deadline_reached(self) -> None:
+            super().deadline_reached()
+            raise KeyboardInterrupt
+
+    loop = VirtualTimeLoop()
+    alarms, sleepers = Alarms(loop), [Ending(), Ending(), Sleeper()]
+    for sleeper in sleepers:
+        alarms.set(loop.time() + 20.0, sleeper)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(asyncio.sleep(30))
+    loop.run_until_complete(asyncio.sleep(30))
+    assert [len(sleeper.woken) for sleeper in sleepers] == [1, 1, 1]
+    loop.close()
 
 
 @virtual_time
