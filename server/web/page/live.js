@@ -11,6 +11,7 @@
 import { chat, on, onClient } from "./chat.js";
 import { $, clone } from "./dom.js";
 import { addTool, isOpen } from "./tools.js";
+import { plural } from "./words.js";
 
 /** Values of a key that are in its chart. */
 const KEPT = 60;
@@ -57,8 +58,8 @@ class Feed {
     const rate = figures.format(this.arrivals.length / seconds);
     const every = figures.format(this.interval);
     this.section.querySelector(".feed-rate").textContent =
-      `Of each key the latest, at most every ${every} s. ` +
-      `${this.keys.size} keys, ${rate} values a second.`;
+      `Each value at most every ${every} s. ` +
+      `${plural(this.keys.size, "value", "values")}, ${rate} updates a second.`;
   }
 }
 

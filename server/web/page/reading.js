@@ -13,6 +13,7 @@ import { conversation, conversationsOf, findPerson, findRoom } from "./conversat
 import { $, element } from "./dom.js";
 import { dividerItem, insert, written } from "./items.js";
 import { isAtEnd } from "./scrolling.js";
+import { collator } from "./words.js";
 
 /** Milliseconds that a mark may wait, so that reading on does not make one for each message. */
 const PATIENCE = 500;
@@ -166,6 +167,7 @@ function renderSeen() {
   const names = !item
     ? []
     : [...chat.active.seen].filter(([, read]) => read >= offset).map(([name]) => name);
+  names.sort(collator.compare);
   const others = names.length - MAX_NAMES;
   const shown = names.slice(0, MAX_NAMES).join(", ") + (others > 0 ? ` and ${others} more` : "");
   seenBy.textContent = shown && `Seen by ${shown}`;
