@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.chat_page import ChatPage
-from tests.browser.chromium import console_errors, csp_violations
+from tests.browser.chromium import DESKTOP, PHONE, console_errors, csp_violations, use_screen
 from tests.browser.conftest import PASSWORD
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ def test_an_administrator_ends_logins_and_is_told_when_the_server_is_gone(
     ada.driver.switch_to.alert.accept()
     bob.wait_text("#ended-heading", "You are no longer signed in")
     ada.wait_text("#nobody", "Nobody is connected.")
+    use_screen(ada.driver, PHONE, phone=True)
+    assert ada.driver.execute_script("return document.documentElement.scrollWidth") == PHONE[0]
+    use_screen(ada.driver, DESKTOP)
     # From here to the chat, and back.
     ada.click("header a")
     ada.wait(lambda: path(ada) == "", "the chat")

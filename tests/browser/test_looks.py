@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import PHONE, use_screen
@@ -137,3 +139,23 @@ def test_what_is_said_in_short_leaves_the_message_box_free(ada: ChatPage) -> Non
     assert bottom < ada.driver.execute_script(ends, ada.find("#composer"), "top")
     ada.click(".toast button")
     ada.wait_gone(".toast")
+
+
+def test_each_message_tells_its_time_to_who_points_at_it(ada: ChatPage) -> None:
+    # A browser without a screen has no pointer that hovers: what is for those is for all.
+    ada.driver.execute_script(
+        """
+        for (const sheet of document.styleSheets)
+          for (const rule of sheet.cssRules)
+            if (rule.media?.mediaText.includes("hover")) rule.media.mediaText = "all";
+        """
+    )
+    for text in ("one", "two"):
+        ada.send(text)
+        ada.wait_delivered(text)
+    times = ada.driver.find_elements(By.CSS_SELECTOR, ".message time")
+    texts = ada.driver.find_elements(By.CSS_SELECTOR, ".message .text")
+    ActionChains(ada.driver).move_to_element(texts[1]).perform()
+    ada.wait_shown(".continued:hover time")
+    assert times[1].text == times[0].text
+    assert times[1].rect["x"] + times[1].rect["width"] <= texts[1].rect["x"]
