@@ -342,6 +342,12 @@ class Incoming(BytesProtocol):
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
+    def drop(self) -> None:
+        """Ends the connection without a word."""
+        self._answered = True
+        self._cancel_timer()
+        self._transport.close()
+
     def _end_stream(self) -> None:
         if self._streaming is not None:
             self._streaming.cancel()

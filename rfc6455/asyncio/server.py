@@ -358,9 +358,12 @@ class Server:
         self._closing.set()
         self._listening.close()
         for client in list(self._incoming):
-            # Browsers keep connections on which they say nothing: those are not waited for.
-            response = Response.text("the server is going away\n", 503)
-            client.refuse(response, linger=not client.is_silent)
+            # Browsers keep connections on which they say nothing, and would take what comes there
+            # for the answer to their next request, which may be one to the next server.
+            if client.is_silent:
+                client.drop()
+            else:
+                client.refuse(Response.text("the server is going away\n", 503))
 
     def _hurry(self) -> None:
         self._turns = deque((0.0, websocket) for _, websocket in self._turns)
