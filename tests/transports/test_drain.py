@@ -133,8 +133,13 @@ async def test_without_a_time_all_have_their_turn_at_once() -> None:
 @virtual_time
 async def test_nobody_gets_in_meanwhile_and_pages_are_not_served() -> None:
     async with serving(ignore) as server:
-        async with await dial(server) as peer, await dial(server) as asking:
+        async with (
+            await dial(server) as peer,
+            await dial(server) as asking,
+            await dial(server) as silent,
+        ):
             await peer.upgrade()
+            asking.send(b"GET ")
             await settle()
             assert not server.is_closing
             draining = asyncio.create_task(server.drain(over=10))
@@ -142,6 +147,7 @@ async def test_nobody_gets_in_meanwhile_and_pages_are_not_served() -> None:
             assert server.is_closing
             assert server.sockets == ()
             assert (await asking.answer())[0] == 503
+            assert await silent.rest() == b""
             # Its turn is the first one.
             assert await peer.close_frame() == Close(1012)
             peer.send(close(1012))
