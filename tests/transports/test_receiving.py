@@ -325,6 +325,29 @@ async def test_only_what_waits_counts_towards_the_limit_of_bytes() -> None:
     websocket.abort()
 
 
+@pytest.mark.parametrize("beside", [b"", ping()], ids=["alone", "beside a Ping"])
+@virtual_time
+async def test_what_the_reader_takes_at_once_does_not_count(beside: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    websocket, transport = make_websocket(max_queued_messages=None, max_queued_size=1000)
+    taken: list[int] = []
+
+    async def take() -> None:
+        while True:
+            taken.append(len(await websocket.recv()))
+
+    reader = asyncio.create_task(take())
+    await settle()
+    for count in range(1, 6):
+        # From the loop, as transports do: within a task no other one can run.
+        loop.call_soon(transport.feed, binary(bytes(600)) + beside + binary(bytes(600)))
+        await settle()
+        assert taken == [600] * 2 * count
+        assert transport.is_reading()
+    reader.cancel()
+    websocket.abort()
+
+
 @virtual_time
 async def test_reading_goes_on_behind_a_large_read_that_was_not_taken_at_once() -> None:
     websocket, transport = make_websocket()
