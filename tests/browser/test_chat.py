@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -261,6 +263,35 @@ def test_scrolling_back_brings_what_was_said_earlier(ada_and_grace: Pair) -> Non
     assert len(grace.texts(".messages:not([hidden]) .divider")) == 1
 
 
+def below(page: ChatPage) -> float:
+    """How far the end of the conversation is below what is in view, in pixels."""
+    height, top, visible = (
+        page.number("#scroller", name) for name in ("scrollHeight", "scrollTop", "clientHeight")
+    )
+    return height - top - visible
+
+
+def test_the_first_step_back_is_not_undone_by_what_is_written_meanwhile(
+    ada_and_grace: Pair,
+) -> None:
+    ada, grace = ada_and_grace
+    ada.create_room("steps")
+    grace.open_entry("other-rooms", "steps")
+    grace.wait_room("steps")
+    for number in range(30):
+        ada.send(f"line {number}")
+    grace.wait_message("line 29")
+    grace.wait(lambda: below(grace) < 2, "the newest message in view")
+    # Less than what counts as near the end: so a browser begins to go to the beginning.
+    wheel = ScrollOrigin.from_element(grace.find("#scroller"))
+    ActionChains(grace.driver).scroll_from_origin(wheel, 0, -20).perform()
+    grace.wait(lambda: below(grace) == 20, "the first step")
+    before = grace.number("#scroller", "scrollTop")
+    ada.send("something new")
+    grace.wait_shown("#to-newest")
+    assert grace.number("#scroller", "scrollTop") == before
+
+
 def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> None:
     ada, grace = ada_and_grace
     ada.create_room("long")
@@ -269,15 +300,7 @@ def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> N
     for number in range(30):
         ada.send(f"line {number}")
     grace.wait_message("line 29")
-
-    def distance() -> float:
-        height, top, visible = (
-            grace.number("#scroller", name)
-            for name in ("scrollHeight", "scrollTop", "clientHeight")
-        )
-        return height - top - visible
-
-    grace.wait(lambda: distance() < 2, "the newest message in view")
+    grace.wait(lambda: below(grace) < 2, "the newest message in view")
     grace.find("#scroller").send_keys(Keys.HOME)
     grace.wait(lambda: grace.number("#scroller", "scrollTop") == 0, "the beginning")
     ada.send("something new")
@@ -291,5 +314,5 @@ def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> N
     ada.send("and newer")
     grace.wait_shown("#to-newest")
     grace.click("#to-newest")
-    grace.wait(lambda: distance() < 2, "the newest message in view")
+    grace.wait(lambda: below(grace) < 2, "the newest message in view")
     assert not grace.find("#to-newest").is_displayed()

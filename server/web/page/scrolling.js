@@ -24,9 +24,13 @@ export function keepInView() {
   if (chat.active?.pinned) scroller.scrollTop = scroller.scrollHeight;
 }
 
-export function isAtEnd() {
+function fromEnd() {
   const { scrollHeight, scrollTop, clientHeight } = $("scroller");
-  return scrollHeight - scrollTop - clientHeight < NEAR_END;
+  return scrollHeight - scrollTop - clientHeight;
+}
+
+export function isAtEnd() {
+  return fromEnd() < NEAR_END;
 }
 
 /** Where the scroller was when it was last looked at. */
@@ -38,9 +42,10 @@ function onScroll() {
   const wentBack = scrollTop < lastTop;
   lastTop = scrollTop;
   const wasPinned = chat.active.pinned;
-  // Not at the end may also mean that there is more by now than when the scrolling began.
-  if (isAtEnd()) chat.active.pinned = true;
-  else if (wentBack) chat.active.pinned = false;
+  // Browsers scroll in many small steps: what is written meanwhile must not pull down who has begun
+  // to go back. Not at the end may also mean that there is more by now than when it began.
+  if (wentBack && fromEnd() > 1) chat.active.pinned = false;
+  else if (isAtEnd()) chat.active.pinned = true;
   if (chat.active.pinned && !wasPinned) render();
   renderWay();
   fetchWhereNeeded();
@@ -123,7 +128,7 @@ export async function reveal(target, offset) {
 
 function prepend(target, messages) {
   const scroller = $("scroller");
-  const fromEnd = scroller.scrollHeight - scroller.scrollTop;
+  const below = scroller.scrollHeight - scroller.scrollTop;
   const oldest = target.list.firstElementChild;
   let day = "";
   for (const message of messages) {
@@ -140,7 +145,7 @@ function prepend(target, messages) {
     regroup(follower);
   }
   tell("earlier", { target, messages });
-  if (target.isActive) scroller.scrollTop = scroller.scrollHeight - fromEnd;
+  if (target.isActive) scroller.scrollTop = scroller.scrollHeight - below;
 }
 
 /** Whether something new came where nobody looks. */
