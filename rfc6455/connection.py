@@ -392,6 +392,8 @@ class Connection(Sender):
         if self._ping_sent is None:
             self.send_ping()
             self._ping_sent = now
+            for extension in self._extensions:
+                extension.rest()
             return []
         error = ProtocolError(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
         self._fail(error, now)

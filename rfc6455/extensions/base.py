@@ -58,6 +58,12 @@ class Extension(ABC):
     def applies_to(self, size: int) -> bool:
         """Tells whether a message that starts with ``size`` bytes is to be transformed."""
 
+    def rest(self) -> None:  # noqa: B027, most need nothing
+        """Is told that the peer has been silent for `Limits.ping_interval`.
+
+        Memory that can be done without may go.
+        """
+
     def share(self) -> Hashable:
         """Tells what connections have in common for which a message may be transformed once.
 

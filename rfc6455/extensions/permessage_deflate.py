@@ -215,6 +215,7 @@ class _Deflate(Extension):
         "_own_takeover",
         "_peer_bits",
         "_peer_takeover",
+        "_rested",
         "_settings",
         "threshold",
     )
@@ -243,11 +244,13 @@ class _Deflate(Extension):
         self._history = bytearray()
         self._is_empty = True
         self._final_blocks = 0
+        self._rested = False
 
     def applies_to(self, size: int) -> bool:
         return size >= self.threshold
 
     def encode(self, payload: bytes, *, final: bool) -> bytes:
+        self._rested = False
         compressor = self._compressor
         if compressor is None:
             compressor = self._compressor = self._settings._new_compressor(self._own_bits)
@@ -256,6 +259,13 @@ class _Deflate(Extension):
         if not self._own_takeover:
             self._compressor = None
         return compressor.compress(payload)
+
+    def rest(self) -> None:
+        # As in `skip_shared`, and only where nothing was compressed since the last time: who says
+        # something to silent peers now and then goes on with what it has.
+        if self._rested:
+            self._compressor = None
+        self._rested = True
 
     def share(self) -> Hashable:
         settings = self._settings

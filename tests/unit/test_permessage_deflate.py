@@ -495,6 +495,41 @@ def test_context_takeover(library: ModuleType, takeover: bool, role: Role) -> No
 
 
 @each_library
+def test_a_silent_connection_on_which_nothing_is_compressed_gives_its_compressor_up(
+    library: ModuleType,
+) -> None:
+    deflate = PermessageDeflate(library=library, threshold=0)
+    pair = open_pair([deflate], [deflate])
+    message = random.Random(1).randbytes(700)
+
+    def sizes(count: int) -> list[int]:
+        """Has messages sent, received and answered; returns how large their payloads were."""
+        for _ in range(count):
+            pair.server.send_binary(message)
+        data = pair.server.data_to_send()
+        assert pair.client.receive_data(data) == [message] * count
+        return [len(frame.payload) for frame in frames_in(data) if frame.opcode is Opcode.BINARY]
+
+    def be_silent() -> None:
+        """Lets the time go by until the next Ping, which is answered."""
+        now = pair.server.next_deadline()
+        assert now is not None
+        assert pair.server.handle_deadline(now) == []
+        pair.client.receive_data(pair.server.data_to_send())
+        pair.server.receive_data(pair.client.data_to_send(), now)
+
+    def looks_back(size: int) -> bool:
+        return size < 100
+
+    assert list(map(looks_back, sizes(2))) == [False, True]
+    be_silent()
+    assert list(map(looks_back, sizes(1))) == [True]
+    be_silent()
+    be_silent()
+    assert list(map(looks_back, sizes(2))) == [False, True]
+
+
+@each_library
 @pytest.mark.parametrize("agreed", range(8, 16))
 def test_compressor_keeps_to_the_agreed_window(library: ModuleType, agreed: int) -> None:
     if agreed < smallest_window(library):
