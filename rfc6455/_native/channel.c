@@ -3,7 +3,7 @@
  * What lives here: the base class of a connection on asyncio, as Python sees it. The way itself is in
  * `receiving.h`, `sending.h` and `writing.h`. For everything that it does not take it calls
  * `_receive_read`, `_send` and `_push`, the general way in Python, of which it is a shortcut and
- * nothing more. Its twin is `asyncio/channel.py`, whose short way takes whole messages alone.
+ * nothing more. Its twin is `asyncio/channel.py`, which has a short way for less.
  */
 
 #include "receiving.h"
