@@ -113,6 +113,22 @@ def visit(server: ChatServer, browsers: tuple[Chrome, Chrome]) -> Iterator[Calla
 
 
 @pytest.fixture
+def stoppable(
+    server: ChatServer, browsers: tuple[Chrome, Chrome], visit: object
+) -> Iterator[ChatServer]:
+    """The server, which runs again at the end whatever the test did."""
+    yield server
+    server.stop()
+    server.start()
+    for driver in browsers:
+        # Without a server a browser complains about each attempt, also by the fallback, and about
+        # nothing else.
+        unreachable = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED")
+        errors = console_errors(driver)
+        assert [e for e in errors if not any(text in e for text in unreachable)] == []
+
+
+@pytest.fixture
 def pages(visit: Callable[[], ChatPage]) -> tuple[ChatPage, ChatPage]:
     """Two people's pages, before they have given their names."""
     return visit(), visit()

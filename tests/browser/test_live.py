@@ -65,14 +65,14 @@ def test_nobody_pays_for_what_nobody_looks_at(ada: ChatPage, server: ChatServer)
     ada.wait(lambda: values(ada).get("TEA") == "2", "the latest value")
 
 
-def test_a_feed_goes_on_after_a_lost_connection(ada: ChatPage, server: ChatServer) -> None:
-    server.publish("feeds", feed="prices", values={"TEA": 1})
+def test_a_feed_goes_on_after_a_lost_connection(ada: ChatPage, stoppable: ChatServer) -> None:
+    stoppable.publish("feeds", feed="prices", values={"TEA": 1})
     ada.click("[data-tool=live]")
     ada.wait_shown(".value-key")
-    server.stop()
+    stoppable.stop()
     ada.wait_status("waiting")
-    server.start()
+    stoppable.start()
     ada.driver.execute_script("document.getElementById('try-now').click()")
     ada.wait_status("online")
-    server.publish("feeds", feed="prices", values={"TEA": 2})
+    stoppable.publish("feeds", feed="prices", values={"TEA": 2})
     ada.wait(lambda: values(ada).get("TEA") == "2", "the latest value")

@@ -8,33 +8,13 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.chromium import console_errors
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from selenium.webdriver import Chrome
+    from collections.abc import Callable
 
     from tests.browser.chat_page import ChatPage
     from tests.browser.chat_server import ChatServer
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def stoppable(
-    server: ChatServer, browsers: tuple[Chrome, Chrome], visit: object
-) -> Iterator[ChatServer]:
-    """The server, which runs again at the end whatever the test did."""
-    yield server
-    server.stop()
-    server.start()
-    for driver in browsers:
-        # Without a server a browser complains about each attempt, also by the fallback, and about
-        # nothing else.
-        unreachable = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED")
-        errors = console_errors(driver)
-        assert [e for e in errors if not any(text in e for text in unreachable)] == []
 
 
 def test_pages_survive_a_restart(

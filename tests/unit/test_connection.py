@@ -702,6 +702,22 @@ def test_keepalive(role: Role) -> None:
 
 
 @both_roles
+def test_extensions_are_told_when_the_peer_is_silent(role: Role) -> None:
+    class Resting(Reverse):
+        rests = 0
+
+        def rest(self) -> None:
+            self.rests += 1
+
+    extension = Resting(0)
+    connection = Connection(role, limits=Limits(ping_interval=20), extensions=[extension])
+    connection.handle_deadline(19)
+    assert extension.rests == 0
+    connection.handle_deadline(20)
+    assert extension.rests == 1
+
+
+@both_roles
 def test_keepalive_switched_off(role: Role) -> None:
     connection = Connection(role, limits=Limits(ping_interval=None))
     assert connection.next_deadline() is None
