@@ -75,6 +75,39 @@ def test_names_begin_at_the_same_side_whatever_their_script(
     assert lefts[0] == lefts[1]
 
 
+ENDS = """
+    const [selector, name] = arguments;
+    const node = [...document.querySelectorAll(selector)].at(-1);
+    const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode() && !texts.currentNode.data.includes(name));
+    const at = texts.currentNode.data.indexOf(name);
+    return [at, at + name.length - 1].map((index) => {
+      const range = document.createRange();
+      range.setStart(texts.currentNode, index);
+      range.setEnd(texts.currentNode, index + 1);
+      return range.getBoundingClientRect().left;
+    });
+"""
+
+
+def test_names_among_words_are_read_in_their_own_direction(
+    pages: tuple[ChatPage, ChatPage],
+) -> None:
+    ada, other = pages
+    # What stands at its end is at its left, as where the name stands alone.
+    name = f"{HEBREW}!"
+    ada.sign_in("Ada")
+    other.sign_in(name)
+    ada.wait_text(".note", f"{name} joined")
+    ada.send("one")
+    ada.wait_text(".seen", f"Seen by {name}")
+    other.write("x")
+    ada.wait_text("#typing-text", f"{name} is typing")
+    for selector in ("#member-list .entry-name", ".note", ".seen", "#typing-text"):
+        first, last = ada.driver.execute_script(ENDS, selector, name)
+        assert last < first, selector
+
+
 def test_an_address_cannot_be_turned_around(ada: ChatPage) -> None:
     turned = "\u202ehttps://example.org/a\u202eb"
     script = "document.querySelector('#composer-text').value = arguments[0]"

@@ -20,6 +20,12 @@ export function element(tag, className = "", text = "") {
   return node;
 }
 
+/**
+ * A name among words: whichever way it is written, it turns nothing around it.
+ * @param {string} text
+ */
+export const isolated = (text) => element("bdi", "", text);
+
 export function setAvatar(node, name) {
   const [first = ""] = name;
   let hash = 0;

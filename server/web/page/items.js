@@ -8,13 +8,15 @@
  */
 
 import { me } from "./chat.js";
-import { clone, element, linked, marked, setAvatar } from "./dom.js";
+import { clone, element, isolated, linked, marked, setAvatar } from "./dom.js";
 import { clockTime, fullTime } from "./words.js";
 
 /** Messages of one author closer than this stand under one heading (milliseconds). */
 const GROUP_WITHIN = 5 * 60_000;
 /** List items kept per conversation; older ones go. */
 const MAX_ITEMS = 500;
+/** Notes that share a line. */
+const MAX_NOTES = 6;
 
 /**
  * What an item says: who wrote it and when, and of messages from a log where it stands there, whose
@@ -105,13 +107,16 @@ export function regroup(item) {
   item.classList.toggle("continued", follows);
 }
 
-/** Something that happened in a room; neighbours share a line. */
-export function addNote(target, text) {
+/** What somebody did in a room; neighbours share a line. */
+export function addNote(target, name, did) {
   const [firstPending = null] = target.pending.values();
   const previous = firstPending
     ? firstPending.previousElementSibling
     : target.list.lastElementChild;
-  const parts = previous?.classList.contains("note") ? previous.textContent.split(" · ") : [];
-  if (parts.length > 0 && parts.length < 6) previous.textContent = [...parts, text].join(" · ");
-  else insert(target, element("li", "note", text));
+  const words = [isolated(name), ` ${did}`];
+  const isNote = previous?.classList.contains("note");
+  if (isNote && previous.children.length < MAX_NOTES) return previous.append(" · ", ...words);
+  const item = element("li", "note");
+  item.append(...words);
+  insert(target, item);
 }

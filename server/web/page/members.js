@@ -50,7 +50,7 @@ onClient({
       target.members.add(user);
       if (!target.people.has(user))
         target.people.set(user, { name: user, role: "", lastSeen: null });
-      addNote(target, `${user} joined`);
+      addNote(target, user, "joined");
     }
     render();
   },
@@ -63,7 +63,7 @@ onClient({
       const person = target.people.get(user);
       if (away && person) person.lastSeen = new Date();
       else target.people.delete(user);
-      addNote(target, away ? `${user} went away` : `${user} left`);
+      addNote(target, user, away ? "went away" : "left");
     }
     render();
   },

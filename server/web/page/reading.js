@@ -10,7 +10,7 @@
 
 import { chat, me, on, onClient, onRender, render } from "./chat.js";
 import { conversation, conversationsOf, findPerson, findRoom } from "./conversation.js";
-import { $, element } from "./dom.js";
+import { $, element, isolated } from "./dom.js";
 import { dividerItem, insert, written } from "./items.js";
 import { isAtEnd } from "./scrolling.js";
 import { collator } from "./words.js";
@@ -168,10 +168,10 @@ function renderSeen() {
     ? []
     : [...chat.active.seen].filter(([, read]) => read >= offset).map(([name]) => name);
   names.sort(collator.compare);
+  const shown = names.slice(0, MAX_NAMES).flatMap((name) => [", ", isolated(name)]);
   const others = names.length - MAX_NAMES;
-  const shown = names.slice(0, MAX_NAMES).join(", ") + (others > 0 ? ` and ${others} more` : "");
-  seenBy.textContent = shown && `Seen by ${shown}`;
-  if (!shown) seenBy.remove();
+  seenBy.replaceChildren("Seen by ", ...shown.slice(1), others > 0 ? ` and ${others} more` : "");
+  if (names.length === 0) seenBy.remove();
   else if (seenBy.parentNode !== item) item.append(seenBy);
 }
 

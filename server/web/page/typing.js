@@ -6,7 +6,7 @@
 
 import { chat, me, on, onClient, onRender, render } from "./chat.js";
 import { findPerson, findRoom } from "./conversation.js";
-import { $ } from "./dom.js";
+import { $, isolated } from "./dom.js";
 
 /** Typing is told again this often while it lasts, and ends after a pause this long. */
 const EVERY = 3_000;
@@ -49,17 +49,17 @@ onClient({
 
 on("forget", endAll);
 
+function words([first, second, ...others]) {
+  if (!first) return [];
+  if (!second) return [isolated(first), " is typing"];
+  if (others.length > 0) return ["Several people are typing"];
+  return [isolated(first), " and ", isolated(second), " are typing"];
+}
+
 onRender(() => {
   const names = [...(chat.active?.typists.keys() ?? [])];
   $("typing").dataset.active = String(names.length > 0);
-  $("typing-text").textContent =
-    names.length === 0
-      ? ""
-      : names.length === 1
-        ? `${names[0]} is typing`
-        : names.length === 2
-          ? `${names[0]} and ${names[1]} are typing`
-          : "Several people are typing";
+  $("typing-text").replaceChildren(...words(names));
 });
 
 // -- We -----------------------------------------------------------------------------------------
