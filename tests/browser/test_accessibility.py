@@ -209,23 +209,40 @@ PAIRS = (
 )
 
 
+COLOUR = """
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(${arguments[0]})`;
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+"""
+
+
 def luminance(colour: str) -> float:
-    match = re.fullmatch(r"#(..)(..)(..)", colour)
+    match = re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", colour)
     assert match, colour
     linear = []
     for part in match.groups():
-        value = int(part, 16) / 255
+        value = int(part) / 255
         linear.append(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast(ada: ChatPage, scheme: str) -> None:
-    use_media(ada.driver, prefers_color_scheme=scheme)
-    script = "return getComputedStyle(document.documentElement).getPropertyValue(arguments[0])"
+@pytest.mark.parametrize(
+    ("system", "choice", "scheme"),
+    [
+        ("light", "system", "light"),
+        ("dark", "system", "dark"),
+        ("light", "dark", "dark"),
+        ("dark", "light", "light"),
+    ],
+)
+def test_text_has_contrast(ada: ChatPage, system: str, choice: str, scheme: str) -> None:
+    use_media(ada.driver, prefers_color_scheme=system)
+    ada.click(f".theme input[value={choice}]")
     light = {}
     for name in {name for pair in PAIRS for name in pair}:
-        light[name] = luminance(str(ada.driver.execute_script(script, name)).strip())
+        light[name] = luminance(str(ada.driver.execute_script(COLOUR, name)))
     assert (light["--bg"] > 0.5) == (scheme == "light")
     for text, background in PAIRS:
         high, low = sorted((light[text], light[background]), reverse=True)

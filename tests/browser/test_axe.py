@@ -140,6 +140,14 @@ def test_the_chat(
     assert faults(ada) == []
 
 
+@pytest.mark.parametrize(("system", "choice"), [("light", "dark"), ("dark", "light")])
+def test_the_colours_that_somebody_chose(ada: ChatPage, system: str, choice: str) -> None:
+    look(ada, system)
+    ada.click(f".theme input[value={choice}]")
+    ada.driver.execute_script(AXE.read_text(encoding="utf-8"))
+    assert violations(ada) == []
+
+
 @sizes
 def test_coming_in(visit: Callable[[], ChatPage], size: tuple[int, int]) -> None:
     page = visit()
