@@ -246,6 +246,7 @@ static PyType_Spec channel_spec = {
 
 static PyMethodDef module_methods[] = {
     {"depart", depart, METH_O, depart_doc},
+    {"gather", gather, METH_O, gather_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -264,6 +265,7 @@ module_exec(PyObject *module)
         (state->empty = PyBytes_FromStringAndSize(NULL, 0)) == NULL ||
         (state->new_masking_key = import_from("rfc6455.masking", "new_masking_key")) == NULL ||
         (state->depart = PyObject_GetAttrString(module, "depart")) == NULL ||
+        (state->gather = PyObject_GetAttrString(module, "gather")) == NULL ||
         (states = import_from("rfc6455.state", "State")) == NULL)
         return -1;
     state->open_state = PyObject_GetAttrString(states, "OPEN");
@@ -285,6 +287,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->open_state);
     Py_VISIT(state->new_masking_key);
     Py_VISIT(state->depart);
+    Py_VISIT(state->gather);
     Py_VISIT(state->prepared_type);
     return 0;
 }
@@ -301,6 +304,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->open_state);
     Py_CLEAR(state->new_masking_key);
     Py_CLEAR(state->depart);
+    Py_CLEAR(state->gather);
     Py_CLEAR(state->prepared_type);
     for (int i = 0; i < NAMES; i++)
         Py_CLEAR(state->names[i]);

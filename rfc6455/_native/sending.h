@@ -38,6 +38,7 @@ wrapped_frame(Channel *self, int first, PyObject *message, const unsigned char *
         PyObject_GetBuffer(wrapped, &buffer, PyBUF_SIMPLE) == 0) {
         frame = make_frame(first | mark, buffer.buf, buffer.len, key);
         PyBuffer_Release(&buffer);
+        self->laboured = 1;
     }
     Py_XDECREF(wrapped);
     return frame;

@@ -14,6 +14,7 @@ enum {
     BATCH = 64,                  /* as in asyncio/channel.py */
     LARGE_READ = 128 * 1024,     /* likewise */
     SHORT_READ = 32 * 1024,      /* of a peer that sends many messages at a time */
+    FEW = 32,                    /* connections whose replies wait for those of others */
     LARGE_MESSAGE = 16 * 1024,   /* copied into no frame, if that can be helped */
 };
 
@@ -97,6 +98,7 @@ typedef struct {
     PyObject *open_state;
     PyObject *new_masking_key;
     PyObject *depart;
+    PyObject *gather;
     PyTypeObject *prepared_type;
     PyObject *names[NAMES];
 } ModuleState;
@@ -130,6 +132,7 @@ typedef struct {
     char must_wait;
     char write_paused;
     char flush_scheduled;
+    char laboured; /* whether an extension has made any of what waits in the outbox */
     char crowded; /* whether reads bring more messages than are handed out in a turn */
 } Channel;
 

@@ -151,6 +151,7 @@ flush(Channel *self)
 
     self->collected = 0;
     self->flush_scheduled = 0;
+    self->laboured = 0;
     if (!is_whole(self) || (count = PyList_Size(self->outbox)) < 0)
         return -1;
     if (self->write_paused || count == 0)
@@ -173,7 +174,19 @@ flush(Channel *self)
     return closing < 0 ? -1 : failed;
 }
 
-/* Has the loop call `depart` at the end of this turn; `_schedule_flush` in Python does the same. */
+/* Has the loop call a function with those that leave, at its next turn. */
+static int
+call_soon(Channel *self, PyObject *function)
+{
+    PyObject *arguments[] = {self->loop, function, self->leaving};
+    PyObject *handle = PyObject_VectorcallMethod(self->state->names[N_CALL_SOON], arguments, 3, NULL);
+
+    Py_XDECREF(handle);
+    return handle == NULL ? -1 : 0;
+}
+
+/* Has the loop call `depart` at the end of this turn, as `_schedule_flush` in Python does; or `gather`,
+ * where what leaves was work. */
 static int
 schedule_flush(Channel *self)
 {
@@ -183,15 +196,8 @@ schedule_flush(Channel *self)
         return 0;
     if (!is_whole(self) || (waiting = PyList_Size(self->leaving)) < 0)
         return -1;
-    if (waiting == 0) {
-        PyObject *arguments[] = {self->loop, self->state->depart, self->leaving};
-        PyObject *handle = PyObject_VectorcallMethod(self->state->names[N_CALL_SOON], arguments, 3,
-                                                     NULL);
-
-        if (handle == NULL)
-            return -1;
-        Py_DECREF(handle);
-    }
+    if (waiting == 0 && call_soon(self, self->laboured ? self->state->gather : self->state->depart) < 0)
+        return -1;
     self->flush_scheduled = 1;
     return PyList_Append(self->leaving, (PyObject *)self);
 }
@@ -237,6 +243,27 @@ depart(PyObject *module, PyObject *leaving)
             PyErr_WriteUnraisable(object);
     }
     Py_DECREF(channels);
+    Py_RETURN_NONE;
+}
+
+/* To wake a peer takes as long as to compress a message. One that answers at once sleeps again before
+ * the next message is there, if each turn has but a few for it; so these wait for those of the next. */
+PyDoc_STRVAR(gather_doc,
+"gather(leaving, /)\n--\n\n"
+"Does what `depart` does; where they are a few, after the loop has looked for reads once more.");
+
+static PyObject *
+gather(PyObject *module, PyObject *leaving)
+{
+    ModuleState *state = PyModule_GetState(module);
+    Py_ssize_t count = PyList_Size(leaving);
+    PyObject *first = count > 0 ? PyList_GetItem(leaving, 0) : NULL;
+
+    if (count < 2 || count > FEW || !PyObject_TypeCheck(first, state->channel_type) ||
+        !is_whole((Channel *)first))
+        return PyErr_Occurred() ? NULL : depart(module, leaving);
+    if (call_soon((Channel *)first, state->depart) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 

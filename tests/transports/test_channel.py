@@ -30,6 +30,7 @@ from rfc6455 import (
     Role,
     UsageError,
     WebSocket,
+    implementation,
 )
 from rfc6455.frames import Opcode
 from rfc6455.testing import run
@@ -310,6 +311,27 @@ async def test_small_messages_are_not_compressed_and_large_ones_are(role: Role) 
     await websocket.send("x", compress=True)
     assert [frame.rsv for frame in transport.frames] == [0, 0, 0x40, 0x40, 0x40]
     websocket.abort()
+
+
+@pytest.mark.skipif(implementation == "python", reason="the general way writes at once")
+@pytest.mark.parametrize(
+    ("count", "size", "turns"), [(1, 200, 1), (2, 200, 2), (2, 199, 1), (32, 200, 2), (33, 200, 1)]
+)
+@virtual_time
+async def test_what_a_few_have_compressed_waits_for_what_the_next_turn_compresses(
+    count: int, size: int, turns: int
+) -> None:
+    loop, transports = asyncio.get_running_loop(), [MemoryTransport() for _ in range(count)]
+    websockets = [WebSocket(connection(), transport, loop) for transport in transports]
+    for websocket, transport in zip(websockets, transports, strict=True):
+        transport.set_protocol(websocket)
+        websocket.push("x" * size)
+    for _ in range(turns):
+        assert [transport.writes for transport in transports] == [[]] * count
+        await asyncio.sleep(0)
+    assert [len(transport.writes) for transport in transports] == [1] * count
+    for websocket in websockets:
+        websocket.abort()
 
 
 @virtual_time
