@@ -14,7 +14,7 @@ help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 # One stamp for each extra that is installed into .venv: the second time costs nothing.
-.venv/.installed-%: pyproject.toml setup.py scripts/install.sh $(wildcard rfc6455/_native/*.[ch])
+.venv/.installed-%: pyproject.toml setup.py scripts/install.sh scripts/constraints.txt $(wildcard rfc6455/_native/*.[ch])
 	@bash scripts/install.sh $*
 
 setup: .venv/.installed-dev .venv/.installed-docs ## Make .venv with all that development needs.

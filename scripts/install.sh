@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Usage: install.sh EXTRA... Makes .venv where it is missing and installs this checkout into it,
-# editable, with the given extras. The stamps .venv/.installed-EXTRA tell make that it is done.
+# editable, with the given extras, nothing newer than constraints.txt says. The stamps
+# .venv/.installed-EXTRA tell make that it is done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=$(IFS=,; echo "$*")
@@ -46,5 +47,6 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     make_venv "$python"
 fi
 echo "Installing rfc6455[$extras] into .venv ..."
-PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --constraint scripts/constraints.txt --editable ".[$extras]"
 touch "${@/#/.venv/.installed-}"

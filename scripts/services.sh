@@ -21,6 +21,7 @@ command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v promtool >/dev/null || missing+=(prometheus)
 compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null || missing+=(libfaketime)
 command -v microsocks >/dev/null || missing+=(microsocks)
+command -v openssl >/dev/null || missing+=(openssl)
 
 install_missing() {
     local as_root=()
@@ -37,8 +38,10 @@ if [ ${#missing[@]} -gt 0 ] && ! install_missing; then
 fi
 if command -v npm >/dev/null &&
     ! ls -d .node/node_modules/{ws,@asyncapi/specs,axe-core,typescript} >/dev/null 2>&1; then
+    # Nothing newer than what all tests have passed with.
     npm install --silent --no-fund --no-audit --prefix .node \
-        ws@8 @asyncapi/specs@6 axe-core@4 typescript@7 >/dev/null ||
+        'ws@>=8 <=8.23.0' '@asyncapi/specs@>=6 <=6.11.1' 'axe-core@>=4 <=4.14.1' \
+        'typescript@>=7 <=7.0.2' >/dev/null ||
         echo "Could not install packages from npm: the tests that need them cannot run." >&2
 fi
 exit 0
