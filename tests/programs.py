@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,13 +21,28 @@ if TYPE_CHECKING:
 PRINTED_PORT = "8765"
 
 
+# Sockets that are bound and do not listen, one for each port that was given away.
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port on which nobody listens, and which Linux gives to nobody who asks for any."""
+    """A port of which nobody else will be told as long as this process lives.
+
+    It is held by a socket that does not listen: where that may share its address, so may a server,
+    also one that comes back; whoever looks for a free port goes on.
+    """
     while True:
+        # Linux gives those below to nobody who asks for any.
         port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(holder)
+        return port
 
 
 def on_port(program: str, port: int) -> str:

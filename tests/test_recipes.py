@@ -213,13 +213,12 @@ def test_rates(program: str, tmp_path: Path) -> None:
         uri = f"ws://localhost:{port}"
         refused = 0
         # Reconnecting does not help. A machine that takes a second for this gains a message.
-        for _ in range(2):
+        while not refused:
             async with rfc6455.connect(uri) as websocket:
                 for number in range(10):
                     await websocket.send(str(number))
                     if await websocket.recv() != str(number):
                         refused += 1
-        assert refused > 0
 
     with running(program, tmp_path) as port:
         talk(port)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds until a condition that does not come true fails the test."""
 TURN = 1.0
 """Seconds after which a page is asked again: it may be another one by then."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.helpers import ROOT
+from tests.programs import free_port
 
 ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:(\d+)")
 DISK_SIZE: Final = "8m"
@@ -56,7 +57,7 @@ class ChatProcess:
         sock: socket.socket | None = None,
         settings: Sequence[str] = (),
     ) -> None:
-        self.port = 0 if sock is None else sock.getsockname()[1]
+        self.port = free_port() if sock is None else sock.getsockname()[1]
         self.starts = 0
         self._folder = folder
         self._program = program
@@ -109,7 +110,6 @@ class ChatProcess:
         found = ADDRESS.search(line)
         if found is None:
             raise RuntimeError(f"the server did not start: {line!r}")
-        self.port = int(found[1])
         self.starts += 1
 
     def _where(self) -> Sequence[str]:

@@ -130,6 +130,7 @@ class Attackers:
         self.ends: Counter[str] = Counter()
         self.wanted = 0
         self.all_there = asyncio.Event()
+        self.has_ended = asyncio.Event()
 
     async def attack(self, kind: str, count: int) -> Answer:
         """Begins an attack with so many connections; returns when each has said something."""
@@ -142,6 +143,13 @@ class Attackers:
     async def press(self, count: int) -> Answer:
         """Begins to connect so many at once, which stay; returns at once."""
         self.tasks = [asyncio.create_task(self._attack(ATTACKS["presence"])) for _ in range(count)]
+        return {}
+
+    async def ended(self, end: str) -> Answer:
+        """Waits until the server has ended one of them with this status or code."""
+        while not self.ends[end]:
+            self.has_ended.clear()
+            await self.has_ended.wait()
         return {}
 
     async def stop(self) -> Answer:
@@ -173,7 +181,7 @@ class Attackers:
                     writer.write(chunk)
                     await writer.drain()
                     self.sent += len(chunk)
-                    if not number and self.connections == self.wanted:
+                    if not number and self.connections >= self.wanted:
                         self.all_there.set()
                 await answers
             finally:
@@ -189,6 +197,7 @@ class Attackers:
                 start = start or data[:TAIL]
                 tail = (tail + data)[-TAIL:]
         self.ends[_why(start, tail)] += 1
+        self.has_ended.set()
 
 
 def _why(start: bytes, tail: bytes) -> str:
@@ -205,7 +214,7 @@ async def main(options: Answer) -> None:
     """Obeys the scenario."""
     raise_file_limit()
     attackers = Attackers(options["number"], options["port"])
-    await obey({name: getattr(attackers, name) for name in ("attack", "press", "stop")})
+    await obey({name: getattr(attackers, name) for name in ("attack", "press", "ended", "stop")})
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import statistics
 from collections import Counter
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 
 from .programs import start
@@ -52,8 +53,8 @@ async def run(
                 codes.update(one["codes"])
                 failures.update(one["failures"])
             seconds += max(one["seconds"] for one in rounds)
-            # The clients have seen their ends; so will the server in its next turn.
-            after = await server.ask("state")
+            # The clients have seen their ends; so will the server as soon as it has a turn.
+            after = await server.ask_until(partial(_is_over, before, codes), "state")
             sizes.append((number * count * processes, server.memory()["rss"]))
         warm = sizes[int(len(sizes) * WARM_UP) :]
         slope = statistics.linear_regression(*zip(*warm, strict=True)).slope
@@ -67,6 +68,11 @@ async def run(
             "rss_bytes_per_cycle": round(slope, 2),
             "rss_kib": [size // 1024 for _, size in sizes],
         }
+
+
+def _is_over(before: dict[str, Any], codes: Counter[str], state: dict[str, Any]) -> bool:
+    """Whether the server has seen these ends, and is as it was before."""
+    return state == {**before, "ended": codes}
 
 
 QUICK: dict[str, Any] = {"cycles": 200, "at_once": 10, "samples": 5}

@@ -63,6 +63,17 @@ class Program:
         async with asyncio.timeout(patience):
             return await self._process.wait()
 
+    async def ask_until(
+        self, is_right: Callable[[Answer], bool], command: str, /, patience: float = 60.0
+    ) -> Answer:
+        """Asks the same until the answer is right, or it is too late; returns the last answer."""
+        end = asyncio.get_running_loop().time() + patience
+        while not is_right(answer := await self.ask(command)):
+            if asyncio.get_running_loop().time() > end:
+                break
+            await asyncio.sleep(0.01)
+        return answer
+
     async def end(self) -> None:
         """Ends it, if it has not ended."""
         with suppress(ProcessLookupError):

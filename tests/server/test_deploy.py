@@ -251,7 +251,7 @@ def test_the_units_are_well_formed(tmp_path: Path) -> None:
 
 async def answers(port: int) -> None:
     """Waits until somebody listens."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
