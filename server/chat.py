@@ -68,14 +68,20 @@ class Chat:
         self._logs = Logs(engine)
         self._everybody = Channel("everybody")
         self._absences: Absences[Session] = Absences()
+        self._users: dict[str, set[Session]] = {}
         self.conversation = Conversation(
-            engine, self._logs, self._gate, self._everybody, self._absences, max_rooms
+            engine,
+            self._logs,
+            self._gate,
+            self._users,
+            self._everybody,
+            self._absences,
+            max_rooms,
         )
         self.inquiries = Inquiries(engine, self.conversation, self._gate)
         self.moderation = Moderation(engine, self.conversation)
         self.mail = Mail(engine, self._logs)
         self.broadcasts = Broadcasts(engine, self._logs, feeds)
-        self._users: dict[str, set[Session]] = {}
         self._next_trim = 0.0
         self._absent_since: dict[str, float] = {}
         self._closing = False

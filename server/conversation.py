@@ -7,7 +7,8 @@ going. This file knows neither sockets nor JSON: sessions take events, and the e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -42,12 +43,21 @@ LATEST: Final = 50
 """Entries of the history for somebody who comes anew."""
 ROOMS: Final = "rooms"
 """Where nodes tell each other about rooms."""
+MEMBERSHIPS: Final = "memberships"
+"""Where they tell each other who became a member of one."""
 
 _room_event_decoder: msgspec.json.Decoder[
     protocol.RoomCreated | protocol.RoomDescribed | protocol.RoomRemoved | protocol.RoomCount
 ] = msgspec.json.Decoder(
     protocol.RoomCreated | protocol.RoomDescribed | protocol.RoomRemoved | protocol.RoomCount
 )
+
+
+class NewMember(msgspec.Struct):
+    """What nodes tell each other: a user, by id, became a member of a room."""
+
+    room: str
+    user: str
 
 
 class Conversation:
@@ -57,6 +67,7 @@ class Conversation:
         engine: keeps logs and memberships.
         logs: hands logs on.
         gate: knows how much somebody may do.
+        users: the sessions of those who are connected, by the user's id.
         everybody: the channel of all who are connected.
         absences: those whose connection was lost, but who are in their rooms still.
         max_rooms: how many rooms there may be.
@@ -67,6 +78,7 @@ class Conversation:
         engine: Engine,
         logs: Logs,
         gate: Gate,
+        users: Mapping[str, AbstractSet[Session]],
         everybody: Channel,
         absences: Absences[Session],
         max_rooms: int,
@@ -74,6 +86,7 @@ class Conversation:
         self._engine = engine
         self._logs = logs
         self._gate = gate
+        self._users = users
         self._everybody = everybody
         self._absences = absences
         self._rooms = Rooms(max_rooms)
@@ -84,6 +97,7 @@ class Conversation:
     async def start(self) -> None:
         """Finds the rooms that were there before; those that nobody is a member of are removed."""
         self._engine.subscribe(ROOMS, self)
+        self._engine.subscribe(MEMBERSHIPS, self)
         await self._engine.create_room(RoomRecord(LOBBY), room_log(LOBBY))
         for record in await self._engine.rooms():
             if record.name == LOBBY or not await self._engine.remove_room(
@@ -120,6 +134,10 @@ class Conversation:
         if session.rooms.get(room.name) is not room:
             raise CommandError("not_in_room", f"you are not in {room.name!r}")
         return room
+
+    def sessions_of(self, user: str) -> list[Session]:
+        """Returns the sessions that a user, by id, has here."""
+        return list(self._users.get(user, ()))
 
     def sessions_in(self, room: Room) -> list[Session]:
         """Returns the sessions that follow a room here."""
@@ -167,6 +185,9 @@ class Conversation:
         if not await self._engine.add_member(room.name, session.user_id):
             raise CommandError("no_such_room", f"room {room.name!r} was removed")
         session.memberships.add(room.name)
+        if not is_member:
+            news = NewMember(room.name, session.user_id)
+            self._engine.signal(MEMBERSHIPS, msgspec.json.encode(news))
         await self._arrive(session, room)
         read = await self._begin_reading(session, room)
         followed = await self._logs.follow(room.channel, session, command.since, latest=LATEST)
@@ -455,7 +476,10 @@ class Conversation:
         self._engine.signal(ROOMS, protocol.encode(event).encode())
 
     def signalled(self, log: str, data: bytes) -> None:
-        """Hears of rooms, from this node too, and tells everybody. See `Subscriber`."""
+        """Hears of rooms, from this node too, and tells whom it concerns. See `Subscriber`."""
+        if log == MEMBERSHIPS:
+            self._tell_member(msgspec.json.decode(data, type=NewMember))
+            return
         event = _room_event_decoder.decode(data)
         if isinstance(event, protocol.RoomCreated):
             self._open(RoomRecord(event.room, event.topic))
@@ -471,7 +495,15 @@ class Conversation:
         self._everybody.deliver(protocol.prepare(event), key=key)
 
     def appended(self, log: str, entry: Entry) -> None:
-        """Nothing is appended to this log. See `Subscriber`."""
+        """Nothing is appended to these logs. See `Subscriber`."""
+
+    def _tell_member(self, news: NewMember) -> None:
+        """Tells a new member on the connections where they do not know it yet."""
+        event = protocol.encode(protocol.RoomJoined(room=news.room))
+        for session in self.sessions_of(news.user):
+            if news.room not in session.memberships:
+                session.memberships.add(news.room)
+                session.deliver(event)
 
     def _open(self, record: RoomRecord) -> None:
         self._logs.open(self._rooms.add(record).channel)

@@ -41,6 +41,7 @@ __all__ = [
     "RoomDescribed",
     "RoomEvent",
     "RoomInfo",
+    "RoomJoined",
     "RoomRemoved",
     "TypingEvent",
     "Welcome",
@@ -284,6 +285,12 @@ class RoomAccess(Event, tag="room_access"):
     access: str
 
 
+class RoomJoined(Event, tag="room_joined"):
+    """One became a member of a room on another connection, and may `join` it on this one, too."""
+
+    room: str
+
+
 class Appointed(Event, tag="appointed"):
     """One looks after a room from now on, or no longer."""
 
@@ -365,6 +372,7 @@ AnyEvent: TypeAlias = (
     | RoomRemoved
     | RoomCount
     | RoomAccess
+    | RoomJoined
     | Appointed
     | Expelled
     | Feed

@@ -127,10 +127,10 @@ class Moderation:
                 room=room.name, by=change.by, reason=change.reason, banned=change.is_banned
             )
         )
-        for session in self._conversation.sessions_in(room):
-            if session.user_id == change.expelled:
+        for session in self._conversation.sessions_of(change.expelled):
+            session.memberships.discard(room.name)
+            if session in room.channel:
                 room.channel.unfollow(session)
-                session.memberships.discard(room.name)
                 session.deliver(told)
                 task = asyncio.create_task(self._depart(session, room))
                 self._leaving.add(task)

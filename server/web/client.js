@@ -47,6 +47,8 @@
  * | `room_created`, `room_described`,            | the server's event                             |
  * | `room_removed`, `room_count`, `room_access`, |                                                |
  * | `appointed`, `frames`                        |                                                |
+ * | `room_joined`                                | `{room}`: we became a member of a room on      |
+ * |                                              | another connection, and may `join` it here     |
  * | `fault`                                      | a {@link ChatError} that answers no command    |
  *
  * @module
@@ -147,6 +149,7 @@ export { Delivery } from "./client/outbox.js";
  * @property {ServerEvent} room_removed
  * @property {ServerEvent} room_count
  * @property {ServerEvent} room_access
+ * @property {ServerEvent} room_joined
  * @property {ServerEvent} appointed
  * @property {ServerEvent} frames
  * @property {ChatError} fault
@@ -156,7 +159,7 @@ export { Delivery } from "./client/outbox.js";
 const PASSED_ON = new Set(
   (
     "joined left typing read feed room_created room_described room_removed room_count room_access" +
-    " appointed frames"
+    " room_joined appointed frames"
   ).split(" "),
 );
 
@@ -322,6 +325,7 @@ export class ChatClient extends Commands {
   #entered(answer, again) {
     this.#emit("rooms", { rooms: answer.rooms });
     const { memberships = [], private: people = [], inbox } = answer;
+    if (inbox.epoch === this.#inbox.position?.epoch) this.#giveUpOthers(answer.memberships);
     this.#emit("unread", { memberships, people, head: inbox.head, again });
     this.#takeInbox(answer.inbox, answer.inbox_read, again);
     this.#takeNotices(answer.notifications, answer.notifications_read);
@@ -472,10 +476,24 @@ export class ChatClient extends Commands {
   /** Put out by somebody else, or left on another connection: nothing is entered again. */
   #expelled({ room, by, reason }) {
     const theirs = reason ? `${by} removed you: ${reason}` : `${by} removed you.`;
-    const why = by === this.name ? "You left it in another window." : theirs;
+    this.#giveUp(room, by === this.name ? "You left it in another window." : theirs);
+  }
+
+  #giveUp(room, why) {
     const error = new ChatError("expelled", why);
     this.#forget(room, error);
     this.#emit("expelled", { room, error });
+  }
+
+  /**
+   * The server, which remembers us, has us in other rooms by now: those that we left elsewhere while
+   * there was no connection, or were put out of, are not entered again.
+   */
+  #giveUpOthers(memberships) {
+    const kept = new Set(memberships?.map(({ room }) => room) ?? this.rooms);
+    for (const room of this.rooms) {
+      if (!kept.has(room)) this.#giveUp(room, "You left it in another window, or were removed.");
+    }
   }
 
   /** A log that began anew while we were connected: what we have of it does not go on. */

@@ -79,7 +79,7 @@ class Harness {
     });
     for (const type of [
       ...["status", "entered", "expelled", "message", "private", "inbox", "edited", "deleted"],
-      ...["notification", "fault"],
+      ...["notification", "fault", "room_joined"],
     ]) {
       this.client.addEventListener(type, ({ detail }) => this.events.push({ type, detail }));
     }
@@ -159,11 +159,11 @@ class Harness {
   }
 
   /** Lose the connection and get as far as the new one's answer to `hello`. */
-  async reconnect() {
+  async reconnect(fields = {}) {
     await this.drop();
     await this.clock.advance(this.client.status.retryAt - this.clock.time);
     await this.open();
-    await this.welcome();
+    await this.welcome(fields);
   }
 }
 
@@ -619,6 +619,35 @@ test("who is put out of a room does not go in again", async () => {
   await harness.receive({ type: "expelled", room: "lobby", by: "Grace", reason: "", banned: false });
   assert.equal(harness.take("expelled")[0].error.code, "expelled");
   await harness.reconnect();
+  assert.deepEqual(harness.sent("join"), []);
+});
+
+test("a room that was left elsewhere meanwhile is not entered again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("lobby");
+  await harness.join("kitchen");
+  const delivery = harness.client.send("kitchen", "hello");
+  await harness.reconnect({ memberships: [{ room: "lobby" }] });
+  assert.deepEqual(harness.take("expelled").map(({ room }) => room), ["kitchen"]);
+  assert.deepEqual(harness.sent("join").map(({ room }) => room), ["lobby"]);
+  assert.equal((await delivery.settled).error.code, "expelled");
+});
+
+test("a server that has begun anew knows no rooms, and all are entered again", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.join("kitchen");
+  await harness.reconnect({ memberships: [], inbox: log([], 0, "new") });
+  assert.deepEqual(harness.take("expelled"), []);
+  assert.deepEqual(harness.sent("join").map(({ room }) => room), ["kitchen"]);
+});
+
+test("a room that was joined elsewhere is told of, and no more", async () => {
+  const harness = new Harness();
+  await harness.online();
+  await harness.receive({ type: "room_joined", room: "kitchen" });
+  assert.deepEqual(harness.take("room_joined"), [{ type: "room_joined", room: "kitchen" }]);
   assert.deepEqual(harness.sent("join"), []);
 });
 

@@ -344,6 +344,18 @@ async def test_who_is_put_out_stays_out(code: str) -> None:
 
 
 @async_test
+async def test_a_room_that_was_joined_elsewhere_is_told_of() -> None:
+    async with (
+        running() as address,
+        chatting(address, "Ann") as ann,
+        chatting(address, "Ann", secret=ann.secret) as other,
+    ):
+        await other.join("lobby")
+        (event,) = await take(ann, 1, "room_joined")
+        assert event["room"] == "lobby"
+
+
+@async_test
 async def test_who_takes_no_events_gets_answers_and_later_all_events() -> None:
     async with (
         running() as address,

@@ -600,6 +600,41 @@ async def test_who_leaves_a_room_leaves_it_on_all_connections() -> None:
         assert (await other.ask("join", room="lobby"))["type"] == "ack"
 
 
+@async_test
+async def test_who_joins_a_room_hears_of_it_on_their_other_connections() -> None:
+    async with chatting() as (_, chat):
+        ann, bob = User(chat), await enter(chat, "Bob", "lobby")
+        secret = (await ann.ask("hello", name="Ann"))["secret"]
+        other = await enter(chat, "Ann", secret=secret)
+        assert (await ann.ask("join", room="lobby"))["type"] == "ack"
+        await chat.tick(0.0)
+        assert other.heard.count({"type": "room_joined", "room": "lobby"}) == 1
+        # Nobody else hears it, nor whoever knows it already; not even when they join, too.
+        assert (await other.ask("join", room="lobby"))["type"] == "ack"
+        again = await enter(chat, "Ann", "lobby", secret=secret)
+        await chat.tick(0.0)
+        assert other.types.count("room_joined") == 1
+        for user in (ann, bob, again):
+            assert "room_joined" not in user.types
+
+
+@async_test
+async def test_a_room_for_members_is_open_and_closed_to_all_connections_of_one() -> None:
+    async with chatting() as (_, chat):
+        ann, bob = await enter(chat, "Ann"), User(chat)
+        secret = (await bob.ask("hello", name="Bob"))["secret"]
+        other = await enter(chat, "Bob", secret=secret)
+        await ann.ask("create_room", room="tea")
+        await ann.ask("join", room="tea")
+        await bob.ask("join", room="tea")
+        await ann.ask("set_access", room="tea", access="members")
+        assert (await other.ask("members", room="tea"))["type"] == "ack"
+        # Also to those that have not entered it.
+        await ann.ask("moderate", room="tea", user="Bob", action="kick")
+        for session in (bob, other):
+            assert (await session.ask("join", room="tea"))["code"] == "forbidden"
+
+
 # Private messages
 
 

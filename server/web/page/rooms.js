@@ -62,6 +62,14 @@ async function leaveActive() {
   if (chat.client === client) forget(active);
 }
 
+/** Enter rooms that we came to be in elsewhere; whoever is not let in finds them among the others. */
+async function follow(rooms) {
+  const { client } = chat;
+  for (const room of rooms) {
+    if (!client.rooms.includes(room)) await client.join(room).catch(() => {});
+  }
+}
+
 async function createRoom() {
   const { client } = chat;
   const room = $("new-room-name").value.trim();
@@ -86,6 +94,12 @@ onClient({
   rooms({ rooms }) {
     chat.directory = new Map(rooms.map(({ room, members }) => [room, members]));
     render();
+  },
+
+  room_joined: ({ room }) => follow([room]),
+
+  unread({ memberships, again }) {
+    if (again) follow(memberships.map(({ room }) => room));
   },
 
   room_created: setCount,

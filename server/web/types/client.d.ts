@@ -47,6 +47,8 @@
  * | `room_created`, `room_described`,            | the server's event                             |
  * | `room_removed`, `room_count`, `room_access`, |                                                |
  * | `appointed`, `frames`                        |                                                |
+ * | `room_joined`                                | `{room}`: we became a member of a room on      |
+ * |                                              | another connection, and may `join` it here     |
  * | `fault`                                      | a {@link ChatError} that answers no command    |
  *
  * @module
@@ -213,6 +215,7 @@ export type Events = {
     room_removed: ServerEvent;
     room_count: ServerEvent;
     room_access: ServerEvent;
+    room_joined: ServerEvent;
     appointed: ServerEvent;
     frames: ServerEvent;
     fault: ChatError;
