@@ -106,7 +106,7 @@ def check(data: bytes) -> None:
 
 
 def _check_inflating(payload: bytes, number: int) -> None:
-    inflate_whole = inflate_whole_for(zlib)
+    inflate_whole, _ = inflate_whole_for(zlib)
     if inflate_whole is None:
         return
     window_bits = 8 + number % 8

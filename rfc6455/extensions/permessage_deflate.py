@@ -8,6 +8,7 @@ messages.
 from __future__ import annotations
 
 import re
+import sys
 import zlib
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -211,6 +212,7 @@ class _Deflate(Extension):
         "_inflate_whole",
         "_inflater",
         "_is_empty",
+        "_most_whole",
         "_own_bits",
         "_own_takeover",
         "_peer_bits",
@@ -239,7 +241,7 @@ class _Deflate(Extension):
         self._peer_bits = peer_bits
         self._peer_takeover = peer_takeover
         self._compressor: Compressor | None = None
-        self._inflate_whole = inflate_whole_for(settings.library)
+        self._inflate_whole, self._most_whole = inflate_whole_for(settings.library)
         self._inflater: Any = None
         self._history = bytearray()
         self._is_empty = True
@@ -285,7 +287,7 @@ class _Deflate(Extension):
             inflate_whole is not None
             and final
             and self._inflater is None
-            and payload
+            and 0 < len(payload) <= self._most_whole
             and not self._final_blocks
         ):
             message = self._decode_whole(inflate_whole, payload, max_size)
@@ -309,7 +311,7 @@ class _Deflate(Extension):
             if not self._peer_takeover:
                 self._inflater = None
                 self._history.clear()
-            elif self._inflate_whole is not None and self._is_between_blocks():
+            elif self._most_whole == sys.maxsize and self._is_between_blocks():
                 self._inflater = None
         return message
 

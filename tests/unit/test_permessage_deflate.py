@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import random
+import sys
 import zlib
 from dataclasses import replace
 from types import ModuleType
@@ -795,7 +796,7 @@ def whole(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     if request.param == "in Python":
         monkeypatch.setattr(
             "rfc6455.extensions.permessage_deflate.inflate_whole_for",
-            lambda library: inflate_in_python if library is zlib else None,
+            lambda library: (inflate_in_python, sys.maxsize) if library is zlib else (None, 0),
         )
 
 
@@ -816,6 +817,20 @@ def test_whole_messages_and_others_share_one_history(takeover: bool) -> None:
         *pieces, last = (payload,) if number % 3 else split(payload, 3, 7)
         found = [extension.decode(piece, final=False, max_size=None) for piece in pieces]
         assert b"".join(found) + decode(extension, last) == message
+
+
+@each_library
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_short_messages_and_long_ones_share_one_history(library: ModuleType, bits: int) -> None:
+    sender = zlib.compressobj(wbits=-bits)
+    extension = accept(
+        PermessageDeflate(library=library, peer_window_bits=bits), ("client_max_window_bits", None)
+    )
+    words = random.Random(6455).randbytes(900)
+    for number, size in enumerate((10, 400, 900, 10, 40_000, 300, 10, 900)):
+        message = (words * 50)[number : number + size]
+        payload = (sender.compress(message) + sender.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        assert decode(extension, payload) == message
 
 
 @pytest.mark.usefixtures("whole")
