@@ -7,6 +7,7 @@ This file does not know which servers there are, nor what is measured.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -97,11 +98,27 @@ def pinned(core: int | None) -> Callable[[], None] | None:
     return lambda: os.sched_setaffinity(0, {core})
 
 
+# Sockets that are bound and do not listen, one for each port that was given away.
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Returns a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """Returns a port of which nobody else will be told as long as this process lives.
+
+    It is held by a socket that does not listen: where that may share its address, so may a server,
+    also one that comes back; whoever looks for a free port goes on.
+    """
+    while True:
+        # Linux gives those below to nobody who asks for any.
+        port = 20_000 + secrets.randbelow(12_000)
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(holder)
         return port
 
 

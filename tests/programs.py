@@ -6,43 +6,19 @@ what the programs do.
 
 from __future__ import annotations
 
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from bench.processes import free_port as free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 PRINTED_PORT = "8765"
-
-
-# Sockets that are bound and do not listen, one for each port that was given away.
-_held: list[socket.socket] = []
-
-
-def free_port() -> int:
-    """A port of which nobody else will be told as long as this process lives.
-
-    It is held by a socket that does not listen: where that may share its address, so may a server,
-    also one that comes back; whoever looks for a free port goes on.
-    """
-    while True:
-        # Linux gives those below to nobody who asks for any.
-        port = 20_000 + secrets.randbelow(12_000)
-        holder = socket.socket()
-        try:
-            holder.bind(("127.0.0.1", port))
-        except OSError:
-            holder.close()
-            continue
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _held.append(holder)
-        return port
 
 
 def on_port(program: str, port: int) -> str:
