@@ -20,6 +20,7 @@ import {
 import "./page/changes.js";
 import { attach, chat, detach, on, onClient, render, tell } from "./page/chat.js";
 import { openPerson } from "./page/conversation.js";
+import { resumeUnsent } from "./page/deliveries.js";
 import { $, remember, remembered, setAvatar, toast } from "./page/dom.js";
 import "./page/drawers.js";
 import "./page/live.js";
@@ -56,6 +57,7 @@ function makeClient() {
 async function signIn(name) {
   discardClient();
   const client = makeClient();
+  resumeUnsent(client);
   attach(client);
   say("Joining", "info");
   let memberships;

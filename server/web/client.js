@@ -297,6 +297,7 @@ export class ChatClient extends Commands {
       introduction: () => this.#introduction(),
       named: (/** @type {any} */ { name, user, secret, role, feeds = [], patterns = [] }) => {
         Object.assign(this, { name, user, secret, role, feeds, patterns: new Set(patterns) });
+        this.#outbox.failOthers({ user, name });
       },
       entered: (answer, again) => this.#entered(answer, again),
       received: (event) => this.#receive(event),
@@ -418,6 +419,27 @@ export class ChatClient extends Commands {
    */
   sendPrivate(to, text) {
     return this.#outbox.put(new Delivery("person", to, text, this.#newKey()));
+  }
+
+  /** The messages that are not confirmed yet, oldest first. @returns {Delivery[]} */
+  get unconfirmed() {
+    return this.#outbox.waiting;
+  }
+
+  /**
+   * Go on with what another client of ours could not confirm, such as that of a page which was
+   * loaded again: under its old keys, so that what has arrived is not said twice. To be called before
+   * `connect`; what comes from anybody else than the server then knows us as fails and is not sent.
+   *
+   * @param {{kind: "room" | "person", target: string, text: string, key: string, at: number}[]}
+   *     messages    the `unconfirmed` of then, or copies
+   * @param {import("./client/outbox.js").Author} author    the `user` and `name` of then
+   * @returns {Delivery[]}
+   */
+  resume(messages, author) {
+    return messages.map(({ kind, target, text, key, at }) =>
+      this.#outbox.put(new Delivery(kind, target, text, key, at, author)),
+    );
   }
 
   // -- Rooms ----------------------------------------------------------------------------------

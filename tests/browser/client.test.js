@@ -469,6 +469,43 @@ test("an unconfirmed message is sent again with the same key", async () => {
   assert.equal((await lost.settled).offset, 4);
 });
 
+const UNSENT = [
+  { kind: "room", target: "lobby", text: "one", key: "old 1", at: 5 },
+  { kind: "room", target: "lobby", text: "two", key: "old 2", at: 6 },
+  { kind: "person", target: "Grace", text: "psst", key: "old 3", at: 7 },
+];
+
+test("what another client of ours could not confirm is sent under its old keys", async () => {
+  const harness = new Harness();
+  const deliveries = harness.client.resume(UNSENT, { user: "guest-1", name: "Ada" });
+  assert.deepEqual(
+    harness.client.unconfirmed.map(({ kind, target, text, key, at }) => ({ kind, target, text, key, at })),
+    UNSENT,
+  );
+  await harness.online();
+  assert.deepEqual(harness.sent("private").map(({ key }) => key), ["old 3"]);
+  const later = harness.client.send("lobby", "three");
+  // The first had arrived, as the history tells.
+  await harness.join("lobby", [message(1, "one", "Ada", "lobby", "old 1")]);
+  assert.equal(harness.take("entered")[0].messages[0].delivery, deliveries[0]);
+  assert.deepEqual(harness.sent("send").map(({ key }) => key), ["old 2"]);
+  await harness.answer("send", { offset: 2 });
+  assert.deepEqual(harness.sent("send").map(({ key }) => key), ["old 2", "key 1"]);
+  assert.deepEqual(harness.client.unconfirmed, [deliveries[2], later]);
+});
+
+test("what somebody else could not confirm is not sent", async () => {
+  for (const author of [{ user: "guest-2", name: "Ada" }, { user: "guest-1", name: "Eve" }]) {
+    const harness = new Harness();
+    const deliveries = harness.client.resume(UNSENT, author);
+    await harness.online();
+    await harness.join("lobby");
+    assert.deepEqual(deliveries.map(({ error }) => error?.code), Array(3).fill("another_user"));
+    assert.deepEqual([...harness.sent("send"), ...harness.sent("private")], []);
+    assert.deepEqual(harness.client.unconfirmed, []);
+  }
+});
+
 test("a message of somebody else with our key is not ours", async () => {
   const harness = new Harness();
   await harness.online();

@@ -8,8 +8,10 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.chromium import forget_script, on_new_document
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.browser.chat_page import ChatPage
     from tests.browser.chat_server import ChatServer
@@ -147,3 +149,129 @@ def test_a_page_put_aside_frees_its_name_and_comes_back(server: ChatServer, ada:
     ada.wait_room("lobby")
     ada.wait_status("online")
     ada.wait_members("Ada")
+
+
+# A page that hears nothing does not know what has arrived.
+DEAF = """
+    window.WebSocket = class extends WebSocket {
+      constructor(url) {
+        super(url);
+        this.addEventListener("message", (event) => {
+          if (window.isDeaf) event.stopImmediatePropagation();
+        });
+      }
+    };
+"""
+KEY, GUEST = "rfc6455-chat-unsent", "rfc6455-chat-guest"
+UNSENT = f"return sessionStorage.getItem('{KEY}')"
+
+
+@pytest.fixture
+def deafened(ada_and_grace: tuple[ChatPage, ChatPage]) -> Iterator[tuple[ChatPage, ChatPage]]:
+    """Ada and Grace; Ada's page can be told to hear nothing more of the server."""
+    ada, _ = ada_and_grace
+    key = on_new_document(ada.driver, DEAF)
+    ada.driver.refresh()
+    ada.wait_members("Ada", "Grace")
+    yield ada_and_grace
+    forget_script(ada.driver, key)
+
+
+def test_what_was_not_confirmed_when_the_page_was_loaded_again_arrives_once(
+    deafened: tuple[ChatPage, ChatPage],
+) -> None:
+    ada, grace = deafened
+    grace.open_entry("member-list", "Ada")
+    grace.send("psst")
+    ada.open_entry("people", "Grace")
+    ada.wait_message("psst")
+    # One has arrived, but Ada's page does not hear it; the others have not even been sent.
+    ada.driver.execute_script("window.isDeaf = true")
+    ada.send("to you")
+    grace.wait_message("to you")
+    ada.run("chat.client.suspend()")
+    ada.send("and later")
+    ada.open_entry("joined-rooms", "lobby")
+    ada.send("to all")
+    ada.wait_text(".delivery-text", "Will be sent when the connection is back")
+    ada.driver.refresh()
+    ada.wait_delivered("to all")
+    ada.open_entry("people", "Grace")
+    for text in ("to you", "and later"):
+        ada.wait_delivered(text)
+    ada.until(f"() => sessionStorage.getItem('{KEY}') === null", "nothing to be kept")
+    ada.send("the end")
+    grace.wait_message("the end")
+    for page in deafened:
+        assert page.messages() == ["psst", "to you", "and later", "the end"]
+    ada.open_entry("joined-rooms", "lobby")
+    ada.send("the end")
+    ada.wait_delivered("the end")
+    grace.open_entry("joined-rooms", "lobby")
+    grace.wait_message("the end")
+    for page in deafened:
+        assert [text for text in page.messages() if text == "to all"] == ["to all"]
+
+
+def test_what_was_not_sent_ends_when_one_signs_out(ada: ChatPage) -> None:
+    ada.run("chat.client.suspend()")
+    ada.send("never")
+    assert "never" in ada.driver.execute_script(UNSENT)
+    guest = ada.driver.execute_script(f"return sessionStorage.getItem('{GUEST}')")
+    ada.click("#sign-out")
+    ada.wait_shown("#welcome")
+    assert ada.driver.execute_script(UNSENT) is None
+    # Not even by the same guest again.
+    ada.driver.execute_script(f"sessionStorage.setItem('{GUEST}', arguments[0])", guest)
+    ada.driver.refresh()
+    ada.wait_room("lobby")
+    ada.send("now")
+    ada.wait_delivered("now")
+    assert "never" not in ada.messages()
+
+
+def test_what_was_not_sent_is_nobody_elses(ada: ChatPage) -> None:
+    ada.run("chat.client.suspend()")
+    ada.send("never")
+    # As if the tab's guest had been another one then, of the same name.
+    script = f"sessionStorage.setItem('{KEY}', arguments[0].replace(/guest-[^\"]*/, 'guest-0'))"
+    ada.driver.execute_script(script, ada.driver.execute_script(UNSENT))
+    assert "guest-0" in ada.driver.execute_script(UNSENT)
+    ada.driver.refresh()
+    ada.wait_room("lobby")
+    ada.wait_status("online")
+    ada.until(f"() => sessionStorage.getItem('{KEY}') === null", "nothing to be kept")
+    ada.send("now")
+    ada.wait_delivered("now")
+    assert "never" not in ada.messages()
+
+
+def test_what_is_kept_for_later_is_bounded(visit: Callable[[], ChatPage]) -> None:
+    page = visit()
+    kept = page.driver.execute_async_script(
+        """
+        const done = arguments[arguments.length - 1];
+        import(new URL("unsent.js", document.querySelector("script").src)).then((unsent) => {
+          const keep = (count, length, age) => {
+            const at = Date.now() - age;
+            const text = "x".repeat(length);
+            const message = { kind: "room", target: "lobby", text, key: "k", at };
+            const unconfirmed = Array.from({ length: count }, () => message);
+            unsent.keepUnsent({ user: "u", name: "n", unconfirmed });
+            const size = 2 * (sessionStorage.getItem("rfc6455-chat-unsent") ?? "").length;
+            return [unsent.keptUnsent()?.messages.length ?? null, size <= unsent.MAX_SIZE * 1.01];
+          };
+          const results = [
+            keep(1, 1, 0),
+            keep(unsent.MAX_MESSAGES + 1, 1, 0)[0] === unsent.MAX_MESSAGES,
+            keep(unsent.MAX_MESSAGES, 4000, 0)[1],
+            keep(1, unsent.MAX_SIZE, 0),
+            keep(1, 1, unsent.MAX_AGE),
+            keep(0, 0, 0),
+          ];
+          unsent.forgetUnsent();
+          done(results);
+        });
+        """
+    )
+    assert kept == [[1, True], True, True, [None, True], [0, True], [None, True]]

@@ -13,6 +13,14 @@ import { ChatError, RETRYABLE } from "./errors.js";
 const RETRY_DELAY = 1000;
 
 /**
+ * Who a message is from, when that has to be the one whom the server knows us as.
+ *
+ * @typedef {object} Author
+ * @property {string} user    the id
+ * @property {string} name
+ */
+
+/**
  * One message on its way to the server. It settles once: `delivered` or `failed`.
  *
  * - `queued`: waits for the connection, for the room to be entered again, or for its turn.
@@ -38,12 +46,16 @@ export class Delivery {
    * @param {string} target    the room, or the person's name
    * @param {string} text
    * @param {string} key    tells it apart from all others of ours
+   * @param {number} [at]    when it was written, in milliseconds since 1970
+   * @param {Author | null} [author]    null: whoever we are
    */
-  constructor(kind, target, text, key) {
+  constructor(kind, target, text, key, at = Date.now(), author = null) {
     this.kind = kind;
     this.target = target;
     this.text = text;
     this.key = key;
+    this.at = at;
+    this.author = author;
     /** Fulfilled with this delivery once it is delivered or has failed; never rejected. */
     this.settled = new Promise((resolve) => {
       this.#settle = resolve;
@@ -94,6 +106,11 @@ export class Outbox {
     this.#maxQueued = maxQueued;
     this.#isEntered = isEntered;
     this.#changed = changed;
+  }
+
+  /** What is not confirmed, oldest first. */
+  get waiting() {
+    return [...this.#queue];
   }
 
   /** @param {Delivery} delivery */
@@ -168,6 +185,16 @@ export class Outbox {
     }
   }
 
+  /** Give up what somebody else has written. @param {Author} us */
+  failOthers({ user, name }) {
+    const error = new ChatError("another_user", "It was written under another name or login.");
+    const isOurs = ({ author }) => !author || (author.user === user && author.name === name);
+    for (const delivery of this.waiting.filter((delivery) => !isOurs(delivery))) {
+      this.#remove(delivery);
+      this.#become(delivery, "failed", error);
+    }
+  }
+
   /** Give up everything. */
   failAll(error) {
     this.#unechoed.clear();
@@ -186,6 +213,11 @@ export class Outbox {
     this.#unechoed.delete(delivery.key);
   }
 
+  /**
+   * @param {Delivery} delivery
+   * @param {"queued" | "sent" | "delivered" | "failed"} state
+   * @param {ChatError | null} [error]
+   */
   #become(delivery, state, error = null) {
     delivery.become(state, error);
     this.#changed(delivery);

@@ -1,12 +1,15 @@
 /**
  * Our own messages, until they come back from where they were sent to.
  *
- * What must live here: what is shown of them meanwhile, and what can be done when one has failed.
+ * What must live here: what is shown of them meanwhile, also after the page was loaded again, and
+ * what can be done when one has failed.
  *
  * @module
  */
 
-import { chat, me, onClient, renderNow } from "./chat.js";
+import { forgetUnsent, keepUnsent, keptUnsent } from "../unsent.js";
+import { chat, me, on, onClient, renderNow } from "./chat.js";
+import { conversation } from "./conversation.js";
 import { $, announce } from "./dom.js";
 import { messageItem, regroup } from "./items.js";
 import { explain } from "./words.js";
@@ -16,7 +19,15 @@ export function sendText(target, text) {
     target.kind === "room"
       ? chat.client.send(target.name, text)
       : chat.client.sendPrivate(target.name, text);
-  const item = messageItem(me(), text, new Date());
+  keepUnsent(chat.client);
+  addPending(target, delivery);
+  target.pinned = true;
+  renderNow();
+}
+
+function addPending(target, delivery) {
+  const { text, at } = delivery;
+  const item = messageItem(me(), text, new Date(at));
   item.querySelector(".retry").addEventListener("click", () => {
     discard(target, delivery);
     sendText(target, text);
@@ -30,8 +41,6 @@ export function sendText(target, text) {
   target.list.append(item);
   regroup(item);
   show(delivery, item);
-  target.pinned = true;
-  renderNow();
 }
 
 function discard(target, delivery) {
@@ -57,11 +66,58 @@ function show(delivery, item) {
   if (delivery.state === "failed") announce(text);
 }
 
+// -- After the page was loaded again ------------------------------------------------------------
+
+/** What was not confirmed then, and is not yet. @type {Set<import("../client.js").Delivery>} */
+const resumed = new Set();
+
+/** Have a client that is about to connect go on with it. @param {import("../client.js").ChatClient} client */
+export function resumeUnsent(client) {
+  resumed.clear();
+  const kept = keptUnsent();
+  if (!kept) return;
+  for (const delivery of client.resume(kept.messages, kept.author)) resumed.add(delivery);
+}
+
+/** Show what is on its way to a room that we have entered, or to people. */
+function showResumed(kind, name = null) {
+  for (const delivery of resumed) {
+    if (delivery.kind !== kind || (name !== null && delivery.target !== name)) continue;
+    const target = conversation(kind, delivery.target);
+    if (!target.pending.has(delivery)) addPending(target, delivery);
+  }
+}
+
+on("sign-in", () => {
+  keepUnsent(chat.client);
+  showResumed("person");
+});
+on("sign-out", () => {
+  resumed.clear();
+  forgetUnsent();
+});
+
 onClient({
+  unread({ memberships, again }) {
+    if (again) return;
+    // A room that we are no member of any more takes nothing.
+    const rooms = new Set(memberships.map(({ room }) => room));
+    for (const { kind, target } of resumed) {
+      if (kind === "room" && !rooms.has(target)) chat.client.leave(target);
+    }
+  },
+
+  entered: ({ room }) => showResumed("room", room),
+
   delivery(delivery) {
-    for (const { pending } of chat.conversations.values()) {
-      const item = pending.get(delivery);
-      if (item) show(delivery, item);
+    keepUnsent(chat.client);
+    const wasResumed = ["delivered", "failed"].includes(delivery.state) && resumed.delete(delivery);
+    for (const target of chat.conversations.values()) {
+      const item = target.pending.get(delivery);
+      if (!item) continue;
+      show(delivery, item);
+      // It had arrived, and what comes back of it stands where it belongs, perhaps long ago.
+      if (wasResumed && delivery.state === "delivered") discard(target, delivery);
     }
   },
 

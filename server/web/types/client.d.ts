@@ -347,4 +347,23 @@ export declare class ChatClient extends Commands {
      * @returns {Delivery}
      */
     sendPrivate(to: string, text: string): Delivery;
+    /** The messages that are not confirmed yet, oldest first. @returns {Delivery[]} */
+    get unconfirmed(): Delivery[];
+    /**
+     * Go on with what another client of ours could not confirm, such as that of a page which was
+     * loaded again: under its old keys, so that what has arrived is not said twice. To be called before
+     * `connect`; what comes from anybody else than the server then knows us as fails and is not sent.
+     *
+     * @param {{kind: "room" | "person", target: string, text: string, key: string, at: number}[]}
+     *     messages    the `unconfirmed` of then, or copies
+     * @param {import("./client/outbox.js").Author} author    the `user` and `name` of then
+     * @returns {Delivery[]}
+     */
+    resume(messages: {
+        kind: "room" | "person";
+        target: string;
+        text: string;
+        key: string;
+        at: number;
+    }[], author: import("./client/outbox.js").Author): Delivery[];
 }

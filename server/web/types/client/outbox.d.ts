@@ -8,6 +8,20 @@
  * @module
  */
 import { ChatError } from "./errors.js";
+export type Author = {
+    /**
+     * the id
+     */
+    user: string;
+    name: string;
+};
+/**
+ * Who a message is from, when that has to be the one whom the server knows us as.
+ *
+ * @typedef {object} Author
+ * @property {string} user    the id
+ * @property {string} name
+ */
 /**
  * One message on its way to the server. It settles once: `delivered` or `failed`.
  *
@@ -23,6 +37,8 @@ export declare class Delivery {
     target: string;
     text: string;
     key: string;
+    at: number;
+    author: Author | null;
     /** Fulfilled with this delivery once it is delivered or has failed; never rejected. */
     settled: Promise<any>;
     /** @type {"queued" | "sent" | "delivered" | "failed"} */
@@ -38,8 +54,10 @@ export declare class Delivery {
      * @param {string} target    the room, or the person's name
      * @param {string} text
      * @param {string} key    tells it apart from all others of ours
+     * @param {number} [at]    when it was written, in milliseconds since 1970
+     * @param {Author | null} [author]    null: whoever we are
      */
-    constructor(kind: "room" | "person", target: string, text: string, key: string);
+    constructor(kind: "room" | "person", target: string, text: string, key: string, at?: number, author?: Author | null);
     /**
      * @internal
      * @param {"queued" | "sent" | "delivered" | "failed"} state
@@ -66,6 +84,8 @@ export declare class Outbox {
         isEntered: (room: string) => boolean;
         changed: (delivery: Delivery) => void;
     });
+    /** What is not confirmed, oldest first. */
+    get waiting(): Delivery[];
     /** @param {Delivery} delivery */
     put(delivery: Delivery): Delivery;
     /** Go on with the messages to people, on a new connection. */
@@ -76,6 +96,8 @@ export declare class Outbox {
     recognize(event: any, own: any): any;
     /** Give up what waits for a room. */
     fail(room: any, error: any): void;
+    /** Give up what somebody else has written. @param {Author} us */
+    failOthers({ user, name }: Author): void;
     /** Give up everything. */
     failAll(error: any): void;
 }
