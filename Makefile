@@ -70,10 +70,10 @@ chaos: .venv/.installed-dev ## Kill the chat 200 times while people talk, and se
 load: .venv/.installed-dev ## Load a server in eight ways: ARGS="idle --seconds 60", or one of the others (see docs).
 	@$(BIN)/python -m tests.load $(or $(ARGS),--help)
 
-bench: .venv/.installed-bench ## Measure everything, ours beside the peers' (over an hour; ARGS=--list tells the parts).
+bench: .venv/.installed-bench ## Measure everything, ours beside the peers' (an hour and a quarter; ARGS=--list tells the parts).
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-quick: .venv/.installed-bench ## A glance at every benchmark, in a few minutes.
+bench-quick: .venv/.installed-bench ## A glance at every benchmark, in about two minutes.
 	@$(BIN)/python -m bench --quick $(ARGS)
 
 docs: .venv/.installed-docs ## Build the documentation into docs/_build/html; warnings are errors.

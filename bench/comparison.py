@@ -16,16 +16,37 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from .harness import QUICK_RESULTS, RESULTS, environment, headline, print_table, write_results
 from .peers import DISTRIBUTIONS, SERVERS, Server, choose, versions
 from .processes import BuildError, Process, build, cores, start_server
 from .rounds import Load, Row, in_rounds, ratio
 
-__all__ = ["Candidate", "Cell", "Comparison", "launch", "option_parser", "prepare", "workload_of"]
+__all__ = [
+    "Candidate",
+    "Cell",
+    "Comparison",
+    "launch",
+    "option_parser",
+    "prepare",
+    "times",
+    "workload_of",
+]
 
 REFERENCES: Final = ("websockets", "picows.websockets", "picows", "raw-uvloop")
+
+SECONDS: Final = 0.5
+QUICK_SECONDS: Final = 0.3
+WARMUP: Final = 0.25
+QUICK_WARMUP: Final = 0.1
+MIB: Final = 1024 * 1024
+MUCH: Final = 4 * MIB
+"""Bytes under way. With so much before it a server may serve a few connections round and round, out
+of the processor's caches, before the others have their turn: a look of 0.3 s then says little of
+what it does in the long run (bench/README.md has the command that shows it)."""
+MUCH_SECONDS: Final = 1.2
+MUCH_WARMUP: Final = 0.7
 
 
 def positive(text: str) -> int:
@@ -50,7 +71,7 @@ def option_parser(
     candidates: Sequence[str],
     *,
     rounds: int = 5,
-    seconds: float = 0.7,
+    seconds: float = SECONDS,
 ) -> argparse.ArgumentParser:
     """Returns the parser of ``python -m bench.<name>``, with the options that all have.
 
@@ -65,10 +86,16 @@ def option_parser(
     parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(candidates))
     parser.add_argument("--rounds", type=positive, help=f"(default: {rounds}; quick: 3)")
     parser.add_argument(
-        "--seconds", type=duration, help=f"of each measurement (default: {seconds}; quick: 0.3)"
+        "--seconds",
+        type=duration,
+        help=f"of each measurement (default: {seconds}; quick: {QUICK_SECONDS};"
+        f" at least {MUCH_SECONDS} where {MUCH // MIB} MiB and more are under way)",
     )
     parser.add_argument(
-        "--warmup", type=duration, help="seconds before each (default: 0.25; quick: 0.1)"
+        "--warmup",
+        type=duration,
+        help=f"seconds before each (default: {WARMUP}; quick: {QUICK_WARMUP};"
+        f" at least {MUCH_WARMUP} where {MUCH // MIB} MiB and more are under way)",
     )
     parser.add_argument("--quick", action="store_true", help="few candidates, few cells")
     parser.add_argument(
@@ -93,10 +120,6 @@ def prepare(parser: argparse.ArgumentParser, arguments: list[str] | None) -> arg
     options = parser.parse_args(arguments)
     if options.rounds is None:
         options.rounds = 3 if options.quick else options.usual_rounds
-    if options.seconds is None:
-        options.seconds = 0.3 if options.quick else options.usual_seconds
-    if options.warmup is None:
-        options.warmup = 0.1 if options.quick else 0.25
     if options.results is None:
         options.results = QUICK_RESULTS if options.quick else RESULTS
     try:
@@ -112,6 +135,30 @@ def prepare(parser: argparse.ArgumentParser, arguments: list[str] | None) -> arg
     if options.server_core is None:
         print("one core for server and generator: these figures say little", file=sys.stderr)
     return options
+
+
+class Times(TypedDict):
+    """Two fields of `Load`."""
+
+    warmup: float
+    seconds: float
+
+
+def times(options: argparse.Namespace, under_way: int = 0) -> Times:
+    """Returns the ``warmup`` and the ``seconds`` of a load.
+
+    Args:
+        options: of the command line: what they say holds.
+        under_way: bytes of all messages that are under way at once.
+    """
+    warmup = QUICK_WARMUP if options.quick else WARMUP
+    seconds = QUICK_SECONDS if options.quick else options.usual_seconds
+    if under_way >= MUCH:
+        warmup, seconds = max(warmup, MUCH_WARMUP), max(seconds, MUCH_SECONDS)
+    return {
+        "warmup": warmup if options.warmup is None else options.warmup,
+        "seconds": seconds if options.seconds is None else options.seconds,
+    }
 
 
 def come_first(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +200,7 @@ def candidates(
     *,
     mode: str = "echo",
     among: Iterable[Server] = SERVERS,
+    usual: Sequence[str] | None = None,
     quick: Sequence[str] | None = None,
 ) -> list[Candidate]:
     """Returns the servers that are asked for, as candidates without compression.
@@ -162,9 +210,10 @@ def candidates(
         options: of the command line.
         mode: of the generator.
         among: those that serve it.
+        usual: names of those that are measured when nobody asks for others, if not all.
         quick: names for a quick run, if fewer than usual.
     """
-    wanted = options.only or (quick if options.quick else None)
+    wanted = options.only or (quick if options.quick else usual)
     try:
         servers = choose(wanted, quick=options.quick, among=among)
     except ValueError as error:
@@ -229,13 +278,19 @@ class Comparison:
 
     def run(
         self,
-        cells: Iterable[Cell],
+        cells: Sequence[Cell],
         candidates: Sequence[Candidate],
         *,
         references: Sequence[str] = REFERENCES,
         unit: str = "messages",
     ) -> None:
-        """Starts all candidates, measures all cells, and prints a table for each."""
+        """Starts all candidates, measures all cells, and prints a table for each.
+
+        A candidate that fails is named on stderr and left out of that cell; one that has ended is
+        left out of those that follow.
+        """
+        if not cells:
+            return
         with ExitStack() as stack:
             running = {}
             for candidate in candidates:
@@ -247,6 +302,8 @@ class Comparison:
                 process.pause()
                 running[candidate.name] = process
             for cell in cells:
+                for name in [name for name, process in running.items() if process.has_ended()]:
+                    del running[name]
                 runs = {
                     name: partial(cell.load.run, process, core=self.options.load_core)
                     for name, process in running.items()

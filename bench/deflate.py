@@ -21,6 +21,7 @@ from .comparison import (
     option_parser,
     positive,
     prepare,
+    times,
 )
 from .harness import size_name
 from .peers import SERVERS, names
@@ -56,8 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                 size=size,
                 connections=options.connections,
                 deflate=True,
-                warmup=options.warmup,
-                seconds=options.seconds,
+                **times(options, size * options.connections),
             ),
         )
         for size in sizes

@@ -1,9 +1,9 @@
 """Echo: messages that come back, over many sizes, connections and messages in flight.
 
 What lives here: which cells are measured. By default all sizes with 100 connections, and 128 B with
-fewer and more.
+one and 1000.
 
-    python -m bench.echo                          all of it, about 40 minutes
+    python -m bench.echo                          all of it, about 35 minutes
     python -m bench.echo --quick                  128 B, few servers: half a minute
     python -m bench.echo --sizes 128 --connections 100 --in-flight 1 16
     python -m bench.echo --only rfc6455 picows websockets --binary
@@ -15,13 +15,13 @@ import itertools
 import sys
 from typing import Final
 
-from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare
+from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare, times
 from .harness import size_name
 from .peers import names
 from .rounds import Load
 
 SIZES: Final = (8, 128, 1024, 16 * 1024, 64 * 1024, 1024 * 1024)
-CONNECTIONS: Final = (1, 10, 100, 1000)
+CONNECTIONS: Final = (1, 100, 1000)
 IN_FLIGHT: Final = (1, 16)
 MOST: Final = 256 * 1024 * 1024
 """Bytes that may be under way at once; more than that measures memory."""
@@ -62,8 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
                 connections=count,
                 in_flight=depth,
                 binary=options.binary,
-                warmup=options.warmup,
-                seconds=options.seconds,
+                **times(options, size * count * depth),
             ),
         )
         for size, count, depth in wanted

@@ -4,7 +4,7 @@ What lives here: one client that sends a message each millisecond, alone and the
 keeps thousands under way. Both are load generators on the same core; the quiet one comes first
 there (real-time priority where that is allowed), so that the difference is the server's doing.
 
-    python -m bench.fairness                      all servers, about five minutes
+    python -m bench.fairness                      the usual servers, about six minutes
     python -m bench.fairness --quick              few servers
 """
 
@@ -15,10 +15,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from .comparison import Comparison, candidates, launch, option_parser, positive, prepare
+from .comparison import Comparison, candidates, launch, option_parser, positive, prepare, times
 from .harness import print_table
 from .peers import names
 from .processes import Process, pinned
@@ -29,6 +30,24 @@ if TYPE_CHECKING:
 
 IN_FLIGHT: Final = 4096
 INTERVAL_US: Final = 1000
+USUAL_SERVERS: Final = (
+    "rfc6455",
+    "rfc6455-listener",
+    "rfc6455-pure",
+    "rfc6455-sync",
+    "picows",
+    "picows.websockets",
+    "websockets",
+    "websockets-sync",
+    "aiohttp",
+    "uvicorn-websockets-sansio",
+    "tornado",
+    "socketify",
+    "node-ws",
+    "raw-uvloop",
+    "c-ws",
+)
+"""Without those that differ from one of these in the event loop alone, or in the layer below."""
 QUICK_SERVERS: Final = ("rfc6455", "picows.websockets", "websockets", "c-ws")
 
 
@@ -85,16 +104,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=positive, default=128, metavar="BYTES")
     parser.add_argument("--in-flight", type=positive, default=IN_FLIGHT, metavar="N")
     options = prepare(parser, arguments)
-    quiet = Load(interval_us=INTERVAL_US, warmup=options.warmup, seconds=options.seconds)
-    flooding = Load(
+    quiet = Load(interval_us=INTERVAL_US, **times(options))
+    flooding = replace(
+        quiet,
         size=options.size,
         in_flight=options.in_flight,
-        warmup=options.warmup,
-        seconds=options.warmup + options.seconds + 60,
+        interval_us=0,
+        seconds=quiet.warmup + quiet.seconds + 60,
     )
     comparison = Comparison(options)
     lines = []
-    for candidate in candidates(parser, options, quick=QUICK_SERVERS):
+    for candidate in candidates(parser, options, usual=USUAL_SERVERS, quick=QUICK_SERVERS):
         try:
             with launch(candidate, options.server_core) as server:
                 run = partial(measure, server, quiet, core=options.load_core)

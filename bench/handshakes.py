@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare
+from .comparison import Cell, Comparison, candidates, option_parser, positive, prepare, times
 from .peers import SERVERS, names
 from .rounds import Load
 
@@ -22,12 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = option_parser("handshakes", "Measure the opening of connections.", names(among))
     parser.add_argument("--at-once", type=positive, default=AT_ONCE, metavar="N")
     options = prepare(parser, arguments)
-    load = Load(
-        mode="handshakes",
-        connections=options.at_once,
-        warmup=options.warmup,
-        seconds=options.seconds,
-    )
+    load = Load(mode="handshakes", connections=options.at_once, **times(options))
     comparison = Comparison(options)
     cell = Cell(f"Connect, upgrade, close; {options.at_once} at once", load)
     servers = candidates(parser, options, mode="handshakes", among=among)

@@ -157,11 +157,20 @@ class Process:
 
     def pause(self) -> None:
         """Stops it: some servers turn their loops even when nobody is connected."""
-        os.kill(self.pid, signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Lets it go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        """Lets it go on.
+
+        Raises:
+            RuntimeError: it has ended meanwhile; with what it printed.
+        """
+        self.check()
+        self._process.send_signal(signal.SIGCONT)
+
+    def has_ended(self) -> bool:
+        """Returns whether it runs no longer."""
+        return self._process.poll() is not None
 
     def check(self) -> None:
         """Does nothing while it runs.
@@ -169,16 +178,21 @@ class Process:
         Raises:
             RuntimeError: it ended; with what it printed.
         """
-        code = self._process.poll()
-        if code is not None:
-            raise RuntimeError(f"{self.name} ended with code {code}\n{self.output()}")
+        if self.has_ended():
+            code = self._process.returncode
+            raise RuntimeError(f"{self.name} ended with code {code}\n{self.output()}".strip())
 
     def output(self) -> str:
         """Returns the last of what it printed."""
         return self._log.read_text(errors="replace")[-2000:]
 
     def memory(self) -> dict[str, int]:
-        """Returns bytes: its proportional and its resident share of memory."""
+        """Returns bytes: its proportional and its resident share of memory.
+
+        Raises:
+            RuntimeError: it has ended; with what it printed.
+        """
+        self.check()
         sizes = {}
         for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
             name, _, rest = line.partition(":")

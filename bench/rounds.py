@@ -79,16 +79,18 @@ class Load:
             RuntimeError: the server did not do what it should; with what both have to say.
         """
         process.resume()
-        with contents(self.size) as path:
-            done = subprocess.run(
-                self.command(process, path),
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=self.warmup + self.seconds + PATIENCE,
-                preexec_fn=start or pinned(core),
-            )
-        process.pause()
+        try:
+            with contents(self.size) as path:
+                done = subprocess.run(
+                    self.command(process, path),
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=self.warmup + self.seconds + PATIENCE,
+                    preexec_fn=start or pinned(core),
+                )
+        finally:
+            process.pause()
         if done.returncode:
             process.check()
             raise RuntimeError(f"{process.name}: {done.stderr.strip()}\n{process.output()}".strip())

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from ..comparison import Comparison, option_parser, prepare, print_rows
+from ..comparison import Comparison, option_parser, prepare, print_rows, times
 from ..harness import ROOT, size_name
 from ..peers import SERVERS
 from ..processes import Process, pinned, python, start_server
@@ -138,9 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         "c-ws", lambda port: echo.command(port, "echo"), core=options.server_core
     ) as server:
         for size, in_flight in CELLS[:1] if options.quick else CELLS:
-            load = Load(
-                size=size, in_flight=in_flight, warmup=options.warmup, seconds=options.seconds
-            )
+            load = Load(size=size, in_flight=in_flight, **times(options))
             runs: dict[str, Callable[[], dict[str, Any]]] = {
                 client.name: partial(client.run, server, load, options.load_core)
                 for client in clients

@@ -88,9 +88,10 @@ def test_help_tells_the_module(main: object, capsys: pytest.CaptureFixture[str])
 
 def test_parts_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert everything.main(["--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(
-        everything.PARTS
-    )
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        *everything.PARTS,
+        "all",
+    ]
     with pytest.raises(SystemExit):
         everything.main(["echoes"])
     assert "no such part: echoes; there are codec, echo" in capsys.readouterr().err
