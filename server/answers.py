@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 from .commands import CommandError, RequestId
 from .events import (
@@ -37,6 +37,7 @@ __all__ = [
     "LogAck",
     "MembersAck",
     "PatternAck",
+    "PresenceAck",
     "PrivateAck",
     "PrivateHistoryAck",
     "ReadAck",
@@ -168,6 +169,14 @@ class MembersAck(RoomAck, kw_only=True):
     after: str | None
     online: int
     count: int
+
+
+class PresenceAck(Ack, kw_only=True):
+    """The name as it is written; whether they are here; since when not, if that is known."""
+
+    partner: str = field(name="with")
+    online: bool
+    last_seen: str | None
 
 
 class PrivateAck(Ack, kw_only=True):

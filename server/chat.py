@@ -105,6 +105,7 @@ class Chat:
             protocol.Typing: self._typing,
             protocol.MarkRead: self._mark_read,
             protocol.Members: self.inquiries.members,
+            protocol.Presence: self.inquiries.presence,
             protocol.SetAccess: self.moderation.set_access,
             protocol.Moderate: self.moderation.moderate,
             protocol.Subscribe: self.broadcasts.subscribe,

@@ -37,6 +37,7 @@ __all__ = [
     "Moderate",
     "Notifications",
     "Offset",
+    "Presence",
     "Private",
     "PrivateDelete",
     "PrivateEdit",
@@ -284,6 +285,12 @@ class Members(Command, tag="members"):
     limit: Limit = 100
 
 
+class Presence(Command, tag="presence"):
+    """Ask whether somebody is here, or since when they are not, who has written one privately."""
+
+    partner: str = field(name="with")
+
+
 class SetAccess(Command, tag="set_access"):
     """Open a room to everybody, or to those who were invited; or let its moderators alone speak."""
 
@@ -356,6 +363,7 @@ AnyCommand: TypeAlias = (
     | Typing
     | MarkRead
     | Members
+    | Presence
     | SetAccess
     | Moderate
     | Subscribe

@@ -1,4 +1,4 @@
-"""What is asked, and changes nothing: what was said, and who is a member of a room.
+"""What is asked, and changes nothing: what was said, who is a member of a room, and who is here.
 
 What lives here: one method for each such command. This file knows neither sockets nor JSON.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 from . import protocol
 from .conversation import Conversation, room_event
-from .engines.base import Engine, UserRecord
+from .engines.base import EVERYWHERE, Engine, UserRecord
 from .gate import Gate
 from .logs import read_event, time_of
 from .mail import partner
@@ -119,6 +119,40 @@ class Inquiries:
             count=await self._engine.member_count(room.name),
         )
 
+    async def presence(self, session: Session, command: protocol.Presence) -> protocol.PresenceAck:
+        """See `protocol.Presence`.
+
+        Of those in a room `members` tells it. Others show it to whom they write: to have written to
+        somebody is not enough to learn when they come and go.
+        """
+        user = await self._engine.find_user(name_key(command.partner))
+        if user is None:
+            raise CommandError("no_such_user", "there is nobody of that name")
+        if not await self._has_written(user.id, session):
+            raise CommandError("forbidden", "they have not written to you")
+        is_here = user.id in await self._engine.present(EVERYWHERE, [user.id])
+        return protocol.PresenceAck(
+            partner=user.name, online=is_here, last_seen=_last_seen(user, is_here=is_here)
+        )
+
+    async def _has_written(self, user: str, session: Session) -> bool:
+        """Tells whether a user, by id, wrote one of somebody's latest private messages."""
+        before = None
+        # Cheaper than to read all of them.
+        mark = user.encode()
+        for _ in range(MAX_CHUNKS):
+            self._gate.pay(session.visitor, CHUNK_COST)
+            page = await self._engine.read_back(
+                inbox_log(session.user_id), before=before, limit=CHUNK
+            )
+            events = (read_event(entry) for entry in page.entries if mark in entry.data)
+            if any(isinstance(event, PrivateMessage) and event.user == user for event in events):
+                return True
+            if not page.entries or page.entries[0].position.offset <= page.first:
+                return False
+            before = page.entries[0].position.offset
+        return False
+
     async def _people(self, room: Room, users: Sequence[UserRecord]) -> list[protocol.Person]:
         log = room.channel.log
         ids = [user.id for user in users]
@@ -129,9 +163,7 @@ class Inquiries:
                 user=user.id,
                 name=user.name,
                 online=user.id in present,
-                last_seen=(
-                    None if user.id in present or not user.last_seen else time_of(user.last_seen)
-                ),
+                last_seen=_last_seen(user, is_here=user.id in present),
                 role=room.rules.standing(
                     person(user.id, user.name_key, is_guest=bool(user.secret))
                 ),
@@ -139,6 +171,10 @@ class Inquiries:
             )
             for user in users
         ]
+
+
+def _last_seen(user: UserRecord, *, is_here: bool) -> str | None:
+    return None if is_here or not user.last_seen else time_of(user.last_seen)
 
 
 def _has(text: str, words: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ import "./page/live.js";
 import "./page/members.js";
 import "./page/messages.js";
 import "./page/notifications.js";
+import "./page/presence.js";
 import { DEFAULT_ROOM, joinRoom } from "./page/rooms.js";
 import "./page/search.js";
 import { renderStatus } from "./page/status.js";

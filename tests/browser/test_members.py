@@ -178,6 +178,35 @@ def test_who_is_away_is_listed_with_the_time(
     ada.wait(lambda: ada.texts("#away-section") == [], "Bob to be here")
 
 
+def test_who_has_written_to_one_is_seen_to_be_here_without_a_room(
+    guarded: ChatServer, browsers: tuple[Chrome, Chrome]
+) -> None:
+    ada, bob = ChatPage(browsers[0]), ChatPage(browsers[1])
+    enter(ada, guarded, "Ada")
+    enter(bob, guarded, "Bob")
+    ada.open_entry("member-list", "Bob")
+    ada.send("Are you here?")
+    bob.wait_entry("people", "Ada")
+    for page in (ada, bob):
+        page.open_entry("joined-rooms", "lobby")
+        page.click("#leave")
+        page.wait_no_entry("joined-rooms", "lobby")
+    # Bob has been written to. That shows Bob who wrote, and nothing of Bob.
+    bob.wait_text("#subtitle", "Private messages · online")
+    assert ada.texts("#subtitle") == ["Private messages"]
+    bob.send("I am")
+    ada.wait_text("#subtitle", "Private messages · online")
+    bob.driver.get("about:blank")
+    # The server waits whether Bob comes back; the page asks when somebody looks at it again.
+    look = "document.dispatchEvent(new Event('visibilitychange'))"
+
+    def was_here() -> bool:
+        ada.driver.execute_script(look)
+        return ada.texts("#subtitle")[0].startswith("Private messages · was here ")
+
+    ada.wait(was_here, "Bob to be away")
+
+
 def test_who_is_put_out_of_the_chat_hears_why_and_stays_out(
     guarded: ChatServer, browsers: tuple[Chrome, Chrome]
 ) -> None:

@@ -132,6 +132,35 @@ async def test_private_messages_with_one_user_are_searched() -> None:
 
 
 @async_test
+async def test_who_has_written_to_one_can_be_seen_to_be_here() -> None:
+    async with running() as address, client(address, "Ann") as ann:
+        async with client(address, "Bob") as bob:
+            await ann.ask("private", to="Bob", text="Are you here?")
+            # To have written to Bob is not enough to learn it.
+            assert (await ann.ask("presence", **{"with": "Bob"}))["code"] == "forbidden"
+            answer = await bob.ask("presence", **{"with": "ANN"})
+            assert (answer["with"], answer["online"], answer["last_seen"]) == ("Ann", True, None)
+            await bob.ask("private", to="Ann", text="I am")
+            assert (await ann.ask("presence", **{"with": "Bob"}))["online"] is True
+            await bob.websocket.close(4000)
+        while (answer := await ann.ask("presence", **{"with": "Bob"}))["online"]:
+            pass
+        assert answer["last_seen"] is not None
+        assert (await ann.ask("presence", **{"with": "Cat"}))["code"] == "no_such_user"
+
+
+@async_test
+async def test_who_has_taken_the_name_of_a_partner_is_not_seen() -> None:
+    async with running() as address, client(address, "Ann") as ann:
+        async with client(address, "Bob") as bob:
+            await bob.ask("private", to="Ann", text="hi")
+        while (await ann.ask("presence", **{"with": "Bob"})).get("code") != "no_such_user":
+            pass
+        async with client(address, "Bob"):
+            assert (await ann.ask("presence", **{"with": "Bob"}))["code"] == "forbidden"
+
+
+@async_test
 async def test_a_search_is_in_one_place() -> None:
     async with running() as address, client(address, "Ann", "lobby") as ann:
         for place in ({}, {"room": "lobby", "with": "Ann"}):

@@ -51,6 +51,15 @@ export class Commands extends EventTarget {
   }
 
   /**
+   * Ask whether somebody who has written to us privately is here, or when they were last.
+   * @param {string} person    the name
+   * @returns {Promise<{online: boolean, last_seen: string | null}>}
+   */
+  presence(person) {
+    return this.request("presence", { with: person });
+  }
+
+  /**
    * Read what was said before an offset, or last.
    * @param {string} room
    * @param {number | null} [before]

@@ -9,7 +9,7 @@
 
 import { chat, me, on, onRender, renderNow, tell } from "./chat.js";
 import { $, element } from "./dom.js";
-import { collator, plural } from "./words.js";
+import { ago, collator, plural } from "./words.js";
 
 export class Conversation {
   /**
@@ -32,6 +32,9 @@ export class Conversation {
     this.topic = "";
     this.access = "public";
     this.isModerated = false;
+    /** Whether the person is here, and when they were last; null where that is not told.
+     * @type {{isHere: boolean, lastSeen: Date | null} | null} */
+    this.presence = null;
     /** Who types, with the timer that ends it. @type {Map<string, number>} */
     this.typists = new Map();
     /** Offsets of what others said and we have not seen. @type {Set<number>} */
@@ -175,6 +178,14 @@ on("leave", (left) => {
   left.scrollTop = $("scroller").scrollTop;
 });
 
+/** Whether a person is here, in words. */
+function here(presence) {
+  if (!presence) return "";
+  const { isHere, lastSeen } = presence;
+  if (isHere) return " · online";
+  return lastSeen ? ` · was here ${ago(lastSeen)}` : "";
+}
+
 onRender(() => {
   const { active } = chat;
   $("app").dataset.kind = active?.kind ?? "none";
@@ -185,7 +196,7 @@ onRender(() => {
     ? "No room is open"
     : active.kind === "room"
       ? count + (active.topic && ` · ${active.topic}`)
-      : "Private messages";
+      : `Private messages${here(active.presence)}`;
   $("leave").hidden = !active;
   $("leave").textContent = active?.kind === "room" ? "Leave" : "Close";
   $("leave").setAttribute(

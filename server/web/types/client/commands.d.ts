@@ -50,6 +50,15 @@ export declare class Commands extends EventTarget {
         count: number;
     }>;
     /**
+     * Ask whether somebody who has written to us privately is here, or when they were last.
+     * @param {string} person    the name
+     * @returns {Promise<{online: boolean, last_seen: string | null}>}
+     */
+    presence(person: string): Promise<{
+        online: boolean;
+        last_seen: string | null;
+    }>;
+    /**
      * Read what was said before an offset, or last.
      * @param {string} room
      * @param {number | null} [before]
