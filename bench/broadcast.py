@@ -30,6 +30,15 @@ from .rounds import Load
 
 RECEIVERS: Final = (100, 1000, 10_000)
 DEFLATE_RECEIVERS: Final = (100, 1000)
+QUICK_SERVERS: Final = (
+    "rfc6455",
+    "rfc6455-listener",
+    "picows",
+    "picows.websockets",
+    "websockets",
+    "raw-uvloop",
+    "c-ws",
+)
 CROWD: Final = 1000
 """Receivers; with more, opening the connections takes longer than measuring them."""
 SLOW_TO_OPEN: Final = (
@@ -64,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         return Cell(title, load, rounds=min(options.rounds, 3) if count > CROWD else None)
 
     comparison = Comparison(options)
-    plain = candidates(parser, options, mode="broadcast", among=among)
+    plain = candidates(parser, options, mode="broadcast", among=among, quick=QUICK_SERVERS)
     few = [cell(n, 128, False) for n in receivers if n <= CROWD]
     many = [cell(n, 128, False) for n in receivers if n > CROWD]
     comparison.run(few, plain, unit="deliveries")

@@ -5,7 +5,7 @@ it runs on Linux). The figure is the slope between two numbers of connections: w
 occupies anyhow is not in it.
 
     python -m bench.memory                        1,000 to 10,000 connections, about six minutes
-    python -m bench.memory --quick                500 to 2,000, few servers
+    python -m bench.memory --quick                200 to 1,000, few servers
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .processes import Process, build, pinned
 from .rounds import Load, contents
 
 COUNTS: Final = (1_000, 10_000)
-QUICK_COUNTS: Final = (500, 2_000)
+QUICK_COUNTS: Final = (200, 1_000)
 QUICK_SERVERS: Final = ("rfc6455", "picows.websockets", "websockets", "c-ws")
 SPARE_FILES: Final = 100
 SETTLE_SECONDS: Final = 0.5

@@ -19,12 +19,13 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .title { font-size: 15px; font-weight: 600; }
 .quiet { font-size: 12px; fill: #656d76; }
 .ours { fill: #0969da; } .peer { fill: #afb8c1; } .limit { fill: #eaeef2; stroke: #afb8c1; }
-.grid { stroke: #d8dee4; } .strong { font-weight: 600; }
+.gap { stroke: #fff; stroke-width: 5; } .grid { stroke: #d8dee4; } .strong { font-weight: 600; }
 .line { fill: none; stroke-width: 1.8; } .line.ours { fill: none; stroke-width: 3; }
 .c0 { stroke: #0969da; } .c1 { stroke: #bf8700; } .c2 { stroke: #1a7f37; } .c3 { stroke: #cf222e; }
 .c4 { stroke: #8250df; } .c5 { stroke: #57606a; } .c6 { stroke: #bf3989; } .c7 { stroke: #1b7c83; }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; } .quiet { fill: #8d96a0; } .grid { stroke: #30363d; }
+  text { fill: #e6edf3; } .quiet { fill: #8d96a0; }
+  .gap { stroke: #0d1117; } .grid { stroke: #30363d; }
   .ours { fill: #4493f8; } .peer { fill: #57606a; } .limit { fill: #21262d; stroke: #57606a; }
   .c0 { stroke: #4493f8; } .c1 { stroke: #d29922; } .c2 { stroke: #3fb950; }
   .c3 { stroke: #f85149; } .c4 { stroke: #ab7df8; } .c5 { stroke: #8d96a0; }
@@ -34,9 +35,11 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
 COLOURS: Final = 8
 
 WIDTH: Final = 760
-LABELS: Final = 190
+LABELS: Final = 200
 """Pixels for the names to the left of bars, and to the right of lines."""
 BAR: Final = 24
+BEYOND: Final = 2.5
+"""How many times the longest of the others a limit's bar may be before it is cut short."""
 HEIGHT: Final = 420
 """Pixels of a plot of lines."""
 
@@ -71,7 +74,8 @@ def bars(title: str, subtitle: str, groups: Sequence[tuple[str, Sequence[Bar]]])
     Args:
         title: of the plot.
         subtitle: below it: the unit, and what is worth knowing.
-        groups: each with a heading, and a scale of its own.
+        groups: each with a heading, and a scale of its own. A limit far beyond all others is cut
+            short, with a gap in its bar, so that they can be told apart.
     """
     parts = [_text(16, 26, title, "title"), _text(16, 46, subtitle, "quiet")]
     at = 56.0
@@ -81,18 +85,23 @@ def bars(title: str, subtitle: str, groups: Sequence[tuple[str, Sequence[Bar]]])
             parts.append(_text(16, at, heading, "strong"))
             at += 10
         longest = max((bar.value for bar in group), default=0) or 1
+        others = max((bar.value for bar in group if bar.kind != "limit"), default=0)
+        scale = others * 1.25 if 0 < others * BEYOND < longest else longest
         for bar in sorted(group, key=lambda bar: bar.value, reverse=True):
-            width = max(1.0, (WIDTH - LABELS - 130) * bar.value / longest)
+            width = max(1.0, (WIDTH - LABELS - 130) * min(bar.value / scale, 1))
             kind = "strong" if bar.kind == "ours" else "plain"
             parts.append(_text(LABELS - 8, at + 16, bar.name, kind, "end"))
             parts.append(
                 f'<rect class="{bar.kind}" x="{LABELS}" y="{at + 3:.1f}" width="{width:.1f}"'
                 f' height="{BAR - 6}" rx="2"/>'
             )
+            if bar.value > scale:
+                cut = LABELS + width * 0.9
+                parts.append(f'<path class="gap" d="M{cut:.1f} {at + BAR:.1f} l8 {-BAR}"/>')
             value = f"{number(bar.value)} {bar.note}".strip()
             parts.append(_text(LABELS + width + 8, at + 16, value, kind))
             at += BAR
-    return _svg(at + 16, parts)
+    return _svg(title, at + 16, parts)
 
 
 def lines(
@@ -117,7 +126,7 @@ def lines(
         raise ValueError("a logarithmic axis has no place for 0 and less")
     parts = [_text(16, 26, title, "title"), _text(16, 46, subtitle, "quiet")]
     if not points:
-        return _svg(80, parts)
+        return _svg(title, 80, parts)
     columns = sorted({x for x, _ in points})
     left, right, top, bottom = 64.0, WIDTH - LABELS, 66.0, HEIGHT - 36.0
     lowest = 10 ** math.floor(math.log10(min(y for _, y in points)))
@@ -153,7 +162,7 @@ def lines(
             f' y2="{y:.1f}"/>'
         )
         parts.append(_text(right + 22, y + 4, name, "strong" if name in ours else "plain"))
-    return _svg(HEIGHT, parts)
+    return _svg(title, HEIGHT, parts)
 
 
 def _apart(places: Sequence[float], distance: float = 16) -> list[float]:
@@ -180,10 +189,10 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="grid" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _svg(height: float, parts: Sequence[str]) -> str:
+def _svg(title: str, height: float, parts: Sequence[str]) -> str:
     body = "\n".join(parts)
     size = f'viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">\n'
-        f"<style>{STYLE}</style>\n{body}\n</svg>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n{body}\n</svg>\n"
     )

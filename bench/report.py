@@ -35,6 +35,9 @@ DRAWN: Final = (
 """Servers in plots of lines, which cannot hold all."""
 
 
+OUTLINES: Final = "outlined the limits: no WebSocket, or no Python"
+
+
 def kind(name: str) -> str:
     """Returns whose bar it is."""
     if name.startswith("rfc6455"):
@@ -62,7 +65,7 @@ def headline_plot(results: Results) -> str:
     common: dict[str, Any] = {"size": 128, "connections": 100, "kind": "text"}
     return bars(
         "Echo of 128-byte text messages, 100 connections",
-        "Messages per second on one core; in grey outlines the limits: no WebSocket, or no Python",
+        f"messages per second on one core; {OUTLINES}",
         [
             ("one message in flight on each", group(results, "echo", in_flight=1, **common)),
             ("16 in flight", group(results, "echo", in_flight=16, **common)),
@@ -101,17 +104,18 @@ def memory_plot(results: Results) -> str:
     ways = ("plain", "deflate, before use", "deflate, after a message")
     return bars(
         "Memory of an idle connection",
-        "KiB, as a slope between two numbers of connections: less is better",
+        f"KiB, as a slope between two numbers of connections: less is better; {OUTLINES}",
         [(way, group(results, "memory", "pss_kib", way=way)) for way in ways],
     )
 
 
 def _bars(
-    title: str, source: str, cells: Iterable[tuple[str, dict[str, Any]]]
+    title: str, unit: str, source: str, cells: Iterable[tuple[str, dict[str, Any]]]
 ) -> Callable[[Results], str]:
     def draw(results: Results) -> str:
         groups = [(heading, group(results, source, **where)) for heading, where in cells]
-        return bars(title, "per second", [(heading, some) for heading, some in groups if some])
+        subtitle = f"{unit} per second; {OUTLINES}"
+        return bars(title, subtitle, [(heading, some) for heading, some in groups if some])
 
     return draw
 
@@ -125,7 +129,8 @@ PLOTS: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
     "broadcast": (
         "broadcast",
         _bars(
-            "Broadcast: deliveries",
+            "Broadcast: one message to all",
+            "deliveries",
             "broadcast",
             [
                 (f"{count} receivers, {name}", {"connections": count, "deflate": deflate})
@@ -134,11 +139,15 @@ PLOTS: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
             ],
         ),
     ),
-    "handshakes": ("handshakes", _bars("Connect, upgrade, close", "handshakes", [("", {})])),
+    "handshakes": (
+        "handshakes",
+        _bars("Connect, upgrade, close", "handshakes", "handshakes", [("", {})]),
+    ),
     "deflate": (
         "deflate",
         _bars(
             "Echo of deflated JSON, 20 connections",
+            "messages",
             "deflate",
             [("1 KiB", {"size": 1024}), ("64 KiB", {"size": 65536})],
         ),
@@ -147,6 +156,7 @@ PLOTS: Final[dict[str, tuple[str, Callable[[Results], str]]]] = {
         "clients",
         _bars(
             "Clients, one connection",
+            "messages",
             "clients",
             [
                 ("128 B, 16 in flight", {"size": 128, "in_flight": 16}),

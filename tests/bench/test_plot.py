@@ -26,6 +26,18 @@ def test_bars_stand_in_descending_order_in_proportion() -> None:
     assert texts(plot) == ["T", "S", "G", "fast", "40", "limit", "20", "slow", "10"]
 
 
+def test_a_limit_far_beyond_the_others_is_cut_short() -> None:
+    plot = bars("T", "S", [("", [Bar("c", 900, "limit"), Bar("a", 40), Bar("b", 20)])])
+    root = ElementTree.fromstring(plot)
+    widths = [float(rect.get("width", "")) for rect in root.iter(f"{SVG}rect")]
+    assert widths[0] == pytest.approx(1.25 * widths[1], rel=0.01)
+    assert widths[1] == pytest.approx(2 * widths[2], rel=0.01)
+    assert len(list(root.iter(f"{SVG}path"))) == 1
+    assert "900" in texts(plot)
+    for whole in ([Bar("c", 90, "limit"), Bar("a", 40)], [Bar("c", 90, "limit")], []):
+        assert "<path" not in bars("T", "S", [("", whole)])
+
+
 def test_names_are_escaped() -> None:
     assert "a < b & c" in texts(bars("a < b & c", "", [("", [Bar("<", 0)])]))
 
