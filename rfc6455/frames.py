@@ -244,8 +244,16 @@ def encode_message(message: str | bytes, masking_key: bytes | None = None) -> by
         UnicodeEncodeError: the text holds surrogates, which UTF-8 cannot.
     """
     if isinstance(message, str):
-        return encode(TEXT, message.encode(), masking_key=masking_key)
-    return encode(BINARY, message, masking_key=masking_key)
+        opcode, payload = TEXT, message.encode()
+    else:
+        opcode, payload = BINARY, message
+    length = len(payload)
+    if masking_key is not None or length >= 0x10000:
+        return encode(opcode, payload, masking_key=masking_key)
+    # What a server says most: the general way would write the same.
+    if length < LENGTH_16:
+        return HEADER.pack(FIN | opcode, length) + payload
+    return HEADER_16.pack(FIN | opcode, LENGTH_16, length) + payload
 
 
 def apply_mask(payload: bytes, key: bytes) -> bytes:

@@ -22,7 +22,9 @@ __all__ = ["Decoder"]
 
 WHOLE_TEXT: Final = 0x80 | Opcode.TEXT
 WHOLE_BINARY: Final = 0x80 | Opcode.BINARY
+WHOLE: Final = frozenset((WHOLE_TEXT, WHOLE_BINARY))
 
+from_bytes: Final = int.from_bytes
 
 LEAST: Final = 16 * 1024
 """Bytes of its `SHARE` that a marked message takes beside its own: each costs some work."""
@@ -62,8 +64,7 @@ def take_whole_messages(
     made = 0
     while end - position >= 2:
         first = data[position]
-        kind = first & without_mark
-        if kind != WHOLE_TEXT and kind != WHOLE_BINARY:
+        if first & without_mark not in WHOLE:
             break
         length = data[position + 1] - mask
         start = position + shortest_header
@@ -78,7 +79,7 @@ def take_whole_messages(
             start += 8
             if start > end:
                 break
-            length = int.from_bytes(data[position + 2 : position + 10], "big")
+            length = from_bytes(data[position + 2 : position + 10], "big")
             if length < 0x10000:
                 break
         elif not 0 <= length < 126:
@@ -88,22 +89,25 @@ def take_whole_messages(
             break
         payload = data[start:stop]
         if mask:
-            payload = apply_mask(payload, data[start - 4 : start])
-        if unwrap is not None and first != kind:
-            message = unwrap(payload, kind == WHOLE_TEXT)
+            # As `apply_mask` does: to call it would make all of this take a tenth longer.
+            repeated = (data[start - 4 : start] * ((length + 3) // 4))[:length]
+            unmasked = from_bytes(payload, "little") ^ from_bytes(repeated, "little")
+            payload = unmasked.to_bytes(length, "little")
+        if first == WHOLE_TEXT:
+            try:
+                events.append(payload.decode())
+            except UnicodeDecodeError:
+                break
+        elif first == WHOLE_BINARY or unwrap is None:
+            events.append(payload)
+        else:
+            message = unwrap(payload, first & without_mark == WHOLE_TEXT)
             if message is None:
                 break
             events.append(message)
             made += len(message) + LEAST
             if made >= SHARE:
                 return stop
-        elif first == WHOLE_BINARY:
-            events.append(payload)
-        else:
-            try:
-                events.append(payload.decode())
-            except UnicodeDecodeError:
-                break
         position = stop
     return position
 

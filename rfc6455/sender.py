@@ -132,11 +132,8 @@ class Sender:
         """Returns what is to be written, and forgets it."""
         if self._pending_pong is not None:
             self._send_pending_pong()
-        outbox = self._outbox
-        if not outbox:
-            return b""
-        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-        outbox.clear()
+        data = b"".join(self._outbox)
+        self._outbox.clear()
         return data
 
     def send(

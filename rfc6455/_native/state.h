@@ -10,7 +10,7 @@
 #include "incomplete.h"
 
 enum {
-    COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/outgoing.py */
+    COLLECT_AT_MOST = 64 * 1024, /* as in asyncio/channel.py */
     BATCH = 64,                  /* as in asyncio/channel.py */
     LARGE_READ = 128 * 1024,     /* likewise */
     SHORT_READ = 32 * 1024,      /* of a peer that sends many messages at a time */

@@ -20,10 +20,12 @@ from ..overflow import Overflow
 from ..prepared import Data, PreparedMessage
 from ..state import OPEN
 
-__all__ = ["BATCH", "LARGE_READ", "Channel", "PythonChannel"]
+__all__ = ["BATCH", "COLLECT_AT_MOST", "LARGE_READ", "Channel", "PythonChannel"]
 
 BATCH: Final = 64
 """Messages of one connection that are handed out in one turn of the event loop."""
+COLLECT_AT_MOST: Final = 64 * 1024
+"""Bytes that replies may add up to before they are written in the middle of a batch."""
 LARGE_READ: Final = 128 * 1024
 """Bytes; after a read of so many, the others have a turn before the next one."""
 
@@ -155,7 +157,10 @@ class PythonChannel:
         except UnicodeEncodeError:
             # It tells what is wrong.
             self._core.send(message)  # type: ignore[arg-type]
-        if self._batching or self._inbox:
+        if self._batching and self._collected < COLLECT_AT_MOST:
+            # `_collect`, without the call.
+            self._collected += len(message)  # type: ignore[arg-type]
+        elif self._batching or self._inbox:
             self._collect(len(message))  # type: ignore[arg-type]
         else:
             self._flush()

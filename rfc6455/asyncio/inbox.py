@@ -97,7 +97,23 @@ class PythonInbox:
             self._messages[:0] = messages
         else:
             self._messages = messages
-        self.wake()
+        context = self._context
+        if context is not None and asyncio.current_task(self._loop) is None:
+            callback = self._callback
+            self._callback = self._context = None
+            context.run(callback, self)  # type: ignore[arg-type]
+        elif self._callback is not None and not self._woken:
+            self._wake_later()
+
+    def wake(self) -> None:
+        """Runs the reader, if it waits."""
+        self.put([])
+
+    def _wake_later(self) -> None:
+        self._woken = True
+        assert self._callback is not None
+        self._loop.call_soon(self._callback, self, context=self._context)
+        self._context = None
 
     async def get(self, owner: Owner, iterating: bool) -> Any:
         """Takes the next message, or waits for it.
@@ -120,32 +136,20 @@ class PythonInbox:
             owner._caught_up()
         return message
 
-    def wake(self) -> None:
-        """Runs the reader, if it waits."""
-        callback = self._callback
-        if callback is None or self._woken:
-            return
-        if self._context is None or asyncio.current_task(self._loop) is not None:
-            self._wake_later()
-            return
-        context = self._context
-        self._callback = self._context = None
-        context.run(callback, self)
-
-    def _wake_later(self) -> None:
-        self._woken = True
-        assert self._callback is not None
-        self._loop.call_soon(self._callback, self, context=self._context)
-
     # What a task asks of a future
 
     def __await__(self) -> Generator[PythonInbox, None, None]:
         self.waiting = self._asyncio_future_blocking = True
         try:
             yield self
+            if self._cancelled:
+                raise asyncio.CancelledError
         finally:
-            self.waiting = self._woken = self._cancelled = False
-            self._callback = self._context = None
+            self.waiting = False
+            if self._callback is not None:
+                # `put` has not run the reader: the event loop has, or it is thrown away.
+                self._woken = self._cancelled = False
+                self._callback = self._context = None
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Returns the loop whose tasks may wait."""
@@ -158,14 +162,8 @@ class PythonInbox:
         self._callback = callback
         self._context = context
 
-    def result(self) -> None:
-        """Tells the task how its waiting ended.
-
-        Raises:
-            asyncio.CancelledError: the task was cancelled.
-        """
-        if self._cancelled:
-            raise asyncio.CancelledError
+    # A task asks for it each time. There is none, and a function in C says so at half the price.
+    result = staticmethod(bool)
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancels the waiting of the task; False where it has ended already."""

@@ -10,7 +10,6 @@ import asyncio
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Hashable, Iterable, Mapping
-from typing import Final
 
 from ..close import CloseCode
 from ..connection import CLOSE, Connection
@@ -19,14 +18,11 @@ from ..observer import Observer
 from ..overflow import Overflow, Pushed, PushQueue
 from ..prepared import DATA, Data, PreparedMessage
 from ..state import OPEN
-from .channel import Channel
+from .channel import COLLECT_AT_MOST, Channel
 from .reads import memory_for, writes_to_socket
 from .shared import shared_in
 
 __all__ = ["Outgoing"]
-
-COLLECT_AT_MOST: Final = 64 * 1024
-"""Bytes that replies may add up to before they are written in the middle of a batch."""
 
 
 class Outgoing(Channel):
