@@ -1,48 +1,20 @@
 /* RFC 1951, the way in: messages to blocks, as small as zlib's at its level 1.
  *
- * What lives here: the search for repetitions, the choice of a block's type and codes, and the bits.
- * The window is one of the lengths that RFC 7692 has, and no match reaches back further. This file
- * does not know about Python's objects, nor about frames.
+ * What lives here: the choice of a block's type, the description of its codes, and the bits. This file
+ * does not know how repetitions are found, nor about Python's objects or frames.
  */
 
 #ifndef RFC6455_COMPRESSING_H
 #define RFC6455_COMPRESSING_H
 
-#include "prefixcodes.h"
+#include "makingcodes.h"
+#include "repetitions.h"
 
 enum {
-    PIECE = 32 * 1024,  /* what a block holds at most */
-    HASHED = 4,         /* bytes; shorter repetitions are not looked for */
-    LONG_ENOUGH = 16,   /* a repetition that no other place is tried for */
-    FEW = 24,           /* words that are sorted in the simplest way */
     MORE_IN_BLOCK = 16, /* what a block may take beyond its bytes, rounded up */
 };
 
-/* Bytes as they are, and then a repetition; the last of a block has none. */
-typedef struct {
-    uint32_t literals;
-    uint16_t length;
-    uint16_t distance;
-} Sequence;
-
-/* What is needed while a message is compressed, and by no connection afterwards. */
-typedef struct {
-    unsigned char octets[WINDOW + PIECE];
-    Sequence sequences[PIECE / HASHED + 1];
-    uint32_t literal_counts[LITERALS];
-    uint32_t distance_counts[DISTANCES];
-} Workbench;
-
-/* What a connection keeps from message to message. */
-typedef struct {
-    int window_bits;
-    uint32_t filled;   /* bytes of the window that are there */
-    uint32_t position; /* of the first of them, in all that was compressed */
-    unsigned char *window;
-    uint16_t *places; /* for each hash the last two positions that had it, less what 16 bits hold */
-} Compressor;
-
-/* Codes as they are sent: the bits, and from bit 16 on how many they are. */
+/* As `make_codes` finds them. */
 typedef struct {
     uint32_t literals[FIXED_LITERALS];
     uint32_t distances[DISTANCES];
@@ -54,249 +26,7 @@ typedef struct {
     int count;
 } Writer;
 
-static uint8_t length_symbols[LONGEST_MATCH + 1];
-static uint8_t distance_symbols[512];
 static Codes fixed_codes;
-
-static inline int
-hash_bits(const Compressor *self)
-{
-    return self->window_bits - 1;
-}
-
-static inline unsigned
-distance_symbol(unsigned distance)
-{
-    unsigned place = distance - 1;
-
-    return distance_symbols[place < 256 ? place : 256 + (place >> 7)];
-}
-
-/* Repetitions */
-
-/* How far two stretches are alike, of which the first HASHED bytes are. */
-static inline unsigned
-match_length(const unsigned char *one, const unsigned char *other, const unsigned char *end)
-{
-    unsigned length = HASHED;
-    unsigned most = end - other < LONGEST_MATCH ? (unsigned)(end - other) : LONGEST_MATCH;
-
-    while (length + 8 <= most) {
-        uint64_t difference = load_64(one + length) ^ load_64(other + length);
-
-        if (difference) {
-#if defined(__GNUC__)
-            return length + (unsigned)(__builtin_ctzll(difference) >> 3);
-#else
-            break;
-#endif
-        }
-        length += 8;
-    }
-    while (length < most && one[length] == other[length])
-        length++;
-    return length;
-}
-
-static inline uint16_t *
-places_for(const Compressor *self, uint32_t start)
-{
-    return self->places + 2 * (start * 0x9E3779B1u >> (32 - hash_bits(self)));
-}
-
-static inline void
-note_place(uint16_t *places, uint16_t place)
-{
-    places[1] = places[0];
-    places[0] = place;
-}
-
-/* How long the repetition is of what stood at a place; 0 where there is none. The place may be one of
- * another 64 KiB, or of other bytes with the same hash. */
-static inline unsigned
-try_place(const unsigned char *octets, unsigned i, unsigned end, uint32_t start, unsigned reach,
-          unsigned back)
-{
-    int is_there = back - 1 < reach;
-    const unsigned char *before = octets + i - (is_there ? back : 0);
-
-    if (!(is_there & (load_32(before) == start)))
-        return 0;
-    return match_length(before, octets + i, octets + end);
-}
-
-/* Finds the sequences of the bytes from `first` to `end`; what stands before them is the window.
- * Counts their symbols. */
-static void
-find_sequences(Compressor *self, Workbench *bench, unsigned first, unsigned end)
-{
-    const unsigned char *octets = bench->octets;
-    Sequence *sequence = bench->sequences;
-    unsigned window = 1u << self->window_bits, i = first, literals = first;
-
-    memset(bench->literal_counts, 0, sizeof bench->literal_counts);
-    memset(bench->distance_counts, 0, sizeof bench->distance_counts);
-    bench->literal_counts[END_OF_BLOCK] = 1;
-    while (i + HASHED <= end) {
-        uint32_t start = load_32(octets + i);
-        uint16_t *places = places_for(self, start), here = (uint16_t)(self->position + i);
-        unsigned reach = i < window ? i : window;
-        unsigned distance = (uint16_t)(here - places[0]), other = (uint16_t)(here - places[1]);
-        unsigned length = try_place(octets, i, end, start, reach, distance);
-
-        note_place(places, here);
-        if (length < LONG_ENOUGH) {
-            unsigned longer = try_place(octets, i, end, start, reach, other);
-
-            if (longer > length) {
-                length = longer;
-                distance = other;
-            }
-        }
-        if (length == 0) {
-            /* What has had no repetition for long has none, probably. */
-            unsigned next = i + 1 + ((i - literals) >> 8);
-
-            for (next = next < end ? next : end; i < next; i++)
-                bench->literal_counts[octets[i]]++;
-            continue;
-        }
-        bench->literal_counts[FIRST_LENGTH + length_symbols[length]]++;
-        bench->distance_counts[distance_symbol(distance)]++;
-        sequence->literals = i - literals;
-        sequence->length = (uint16_t)length;
-        sequence->distance = (uint16_t)distance;
-        sequence++;
-        literals = i + length;
-        for (i++; i < literals && i + HASHED <= end; i += 2)
-            note_place(places_for(self, load_32(octets + i)), (uint16_t)(self->position + i));
-        i = literals;
-    }
-    sequence->literals = end - literals;
-    sequence->length = 0;
-    for (; i < end; i++)
-        bench->literal_counts[octets[i]]++;
-}
-
-/* Codes */
-
-/* Sorts words by their upper 16 bits, the largest of which is known; `other` is room for as many. */
-static void
-sort_words(uint32_t *words, uint32_t *other, unsigned count, unsigned largest)
-{
-    if (count <= FEW) {
-        for (unsigned i = 1; i < count; i++) {
-            uint32_t word = words[i];
-            unsigned k = i;
-
-            for (; k > 0 && words[k - 1] > word; k--)
-                words[k] = words[k - 1];
-            words[k] = word;
-        }
-        return;
-    }
-    for (int shift = 16; shift < 32 && largest >> (shift - 16); shift += 8) {
-        uint16_t starts[256] = {0};
-        unsigned sum = 0, size;
-
-        for (unsigned i = 0; i < count; i++)
-            starts[words[i] >> shift & 0xFF]++;
-        for (int i = 0; i < 256; i++) {
-            size = starts[i];
-            starts[i] = (uint16_t)sum;
-            sum += size;
-        }
-        for (unsigned i = 0; i < count; i++)
-            other[starts[words[i] >> shift & 0xFF]++] = words[i];
-        memcpy(words, other, count * sizeof *words);
-    }
-}
-
-/* How many codes of each length Huffman's algorithm makes of weights in ascending order. */
-static void
-count_lengths(const uint32_t *words, unsigned count, uint16_t lengths[LONGEST_CODE + 1], int limit)
-{
-    uint32_t weights[LITERALS];
-    uint16_t parents[LITERALS];
-    unsigned inner[32] = {0}, leaf = 0, node = 0, total = 0;
-    uint8_t depths[LITERALS];
-
-    for (unsigned next = 0; next + 1 < count; next++) {
-        weights[next] = 0;
-        for (int k = 0; k < 2; k++) {
-            if (leaf < count && (node == next || words[leaf] >> 16 <= weights[node]))
-                weights[next] += words[leaf++] >> 16;
-            else {
-                weights[next] += weights[node];
-                parents[node++] = (uint16_t)next;
-            }
-        }
-    }
-    depths[count - 2] = 0;
-    inner[0] = 1;
-    for (int i = (int)count - 3; i >= 0; i--) {
-        depths[i] = (uint8_t)(depths[parents[i]] + 1);
-        inner[depths[i]]++;
-    }
-    /* Where all are as deep as they can be; Fibonacci's numbers would be beyond 2 to the power 16. */
-    for (int depth = 1; depth < 32; depth++)
-        lengths[depth < limit ? depth : limit] =
-            (uint16_t)((depth <= limit ? 0 : lengths[limit]) + 2 * inner[depth - 1] - inner[depth]);
-    /* Those that were too long have been cut: the others make room for them. */
-    for (int length = 1; length <= limit; length++)
-        total += (unsigned)lengths[length] << (limit - length);
-    for (; total > 1u << limit; total--) {
-        int length = limit - 1;
-
-        while (lengths[length] == 0)
-            length--;
-        lengths[limit]--;
-        lengths[length]--;
-        lengths[length + 1] += 2;
-    }
-}
-
-/* Finds the codes for symbols that occur so often: at least two, as zlib and others expect. Returns
- * how many bits they all take together. */
-static size_t
-make_codes(const uint32_t *counts, int symbols, int limit, uint32_t *codes)
-{
-    uint32_t words[LITERALS + 2], other[LITERALS];
-    uint16_t lengths[LONGEST_CODE + 1] = {0}, next[LONGEST_CODE + 1], in_use[LITERALS + 2];
-    unsigned used = 0, largest = 0, i = 0;
-    size_t bits = 0;
-
-    for (int symbol = 0; symbol < symbols; symbol++) {
-        words[used] = counts[symbol] << 16 | (uint32_t)symbol;
-        in_use[used] = (uint16_t)symbol;
-        largest = counts[symbol] > largest ? counts[symbol] : largest;
-        used += counts[symbol] != 0;
-    }
-    for (uint16_t symbol = 0; used < 2; symbol++)
-        if (used == 0 || in_use[0] != symbol) {
-            words[used] = symbol;
-            in_use[used++] = symbol;
-        }
-    if (in_use[0] > in_use[1]) {
-        in_use[1] = in_use[0];
-        in_use[0] = 0;
-    }
-    sort_words(words, other, used, largest);
-    count_lengths(words, used, lengths, limit);
-    find_first_codes(lengths, next);
-    memset(codes, 0, (size_t)symbols * sizeof *codes);
-    for (int length = limit; length > 0; length--)
-        for (int k = 0; k < lengths[length]; k++, i++) {
-            codes[words[i] & 0xFFFF] = (uint32_t)length << 16;
-            bits += (size_t)length * (words[i] >> 16);
-        }
-    for (i = 0; i < used; i++) {
-        int length = (int)(codes[in_use[i]] >> 16);
-
-        codes[in_use[i]] |= reverse_bits(next[length]++, length);
-    }
-    return bits;
-}
 
 /* Bits */
 
@@ -575,16 +305,7 @@ prepare_compressing(void)
 {
     uint8_t literals[FIXED_LITERALS], distances[DISTANCES];
 
-    for (int i = 0; i < LITERALS - FIRST_LENGTH; i++)
-        for (int extra = 0; extra < 1 << LENGTH_EXTRA[i]; extra++)
-            if (LENGTH_BASE[i] + extra <= LONGEST_MATCH)
-                length_symbols[LENGTH_BASE[i] + extra] = (uint8_t)i;
-    for (int i = 0; i < DISTANCES; i++)
-        for (int extra = 0; extra < 1 << DISTANCE_EXTRA[i]; extra++) {
-            int place = DISTANCE_BASE[i] + extra - 1;
-
-            distance_symbols[place < 256 ? place : 256 + (place >> 7)] = (uint8_t)i;
-        }
+    prepare_symbols();
     set_fixed_lengths(literals, distances);
     set_code(fixed_codes.literals, literals, FIXED_LITERALS);
     set_code(fixed_codes.distances, distances, DISTANCES);
