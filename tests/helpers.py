@@ -278,7 +278,7 @@ def growth(work: Callable[[int], object], size: int) -> float:
     return math.log(seconds(8 * size) / seconds(size), 8)
 
 
-def run_python(script: str, *arguments: str, timeout: float = 50) -> str:
+def run_python(script: str, *arguments: str, timeout: float = 200) -> str:
     """Runs a script in a new interpreter and returns what it prints.
 
     For what cannot be seen in a process that other tests share, such as memory.

@@ -151,8 +151,18 @@ class ChatPage:
 
     def click(self, selector: str) -> None:
         is_ready = "(selector) => texts(selector).length > 0 && isAtRest()"
-        self.until(is_ready, f"{selector} to be shown, and at rest", selector)
-        self.find(selector).click()
+        what = f"{selector} to be shown, and at rest"
+        self.until(is_ready, what, selector)
+        self.press(lambda: self.find(selector), what)
+
+    def press(self, find: Callable[[], WebElement], what: str) -> None:
+        """Press what is found, and look again when the page has put another in its place."""
+
+        def pressed() -> bool:
+            find().click()
+            return True
+
+        self.wait(pressed, what)
 
     def focused(self) -> str:
         """Return the id of the element with the focus, or its accessible name."""
@@ -210,7 +220,8 @@ class ChatPage:
     def open_entry(self, section: str, name: str) -> None:
         """Press an entry of ``joined-rooms``, ``other-rooms``, ``people`` or ``member-list``."""
         is_ready = "(section, name) => isAtRest() && entry(section, name)"
-        self.until(is_ready, f"{name!r} in {section}", section, name).click()
+        what = f"{name!r} in {section}"
+        self.press(lambda: self.until(is_ready, what, section, name), what)
 
     def wait_unread(self, section: str, name: str, count: int) -> None:
         """Wait until an entry's badge shows ``count``; 0 means no badge."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DESKTOP = (1280, 800)
 PHONE = (390, 844)
 
+SCRIPT_SECONDS = 120
+"""For a script that tells when it is done, however busy the machine is."""
+
 # As root in a container there is no sandbox and no GPU; nothing here needs the network.
 FLAGS = (
     "--headless=new",
@@ -62,6 +65,7 @@ def chromium() -> Iterator[Chrome]:
         )
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = Chrome(options, ChromeService(shutil.which("chromedriver")))
+        driver.set_script_timeout(SCRIPT_SECONDS)
         try:
             on_new_document(driver, RECORD_VIOLATIONS)
             yield driver

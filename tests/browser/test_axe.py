@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.browser.chat_server import ChatServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.axe, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.axe]
 
 AXE = ROOT / ".node" / "node_modules" / "axe-core" / "axe.min.js"
 COLOURS = ("color-contrast", "link-in-text-block")
@@ -90,8 +90,8 @@ def test_the_chat(
     grace.send("@Ada, see https://example.org/")
     ada.send("Thanks")
     ada.wait_text(".seen", "Seen by Grace")
-    grace.write("x")
     use_screen(ada.driver, size, phone=is_phone)
+    grace.write("x")
     ada.wait_text("#typing-text", "Grace is typing")
     assert faults(ada) == []
 

@@ -260,7 +260,9 @@ def test_scrolling_back_brings_what_was_said_earlier(ada_and_grace: Pair) -> Non
     grace.wait(lambda: grace.messages() == lines, "the first line")
     # What was in view is in view still, and no day is named twice.
     assert grace.number("#scroller", "scrollTop") > 0
-    assert len(grace.texts(".messages:not([hidden]) .divider")) == 1
+    days = grace.texts(".messages:not([hidden]) .divider")
+    assert days
+    assert len(days) == len(set(days))
 
 
 def below(page: ChatPage) -> float:
@@ -271,17 +273,22 @@ def below(page: ChatPage) -> float:
     return height - top - visible
 
 
-def test_the_first_step_back_is_not_undone_by_what_is_written_meanwhile(
-    ada_and_grace: Pair,
-) -> None:
+@pytest.fixture
+def reading(ada_and_grace: Pair) -> Pair:
+    """Ada and Grace in a room of which Grace sees the end, with more above than fits."""
     ada, grace = ada_and_grace
-    ada.create_room("steps")
-    grace.open_entry("other-rooms", "steps")
-    grace.wait_room("steps")
+    ada.create_room("long")
+    grace.open_entry("other-rooms", "long")
+    grace.wait_room("long")
     for number in range(30):
         ada.send(f"line {number}")
     grace.wait_message("line 29")
     grace.wait(lambda: below(grace) < 2, "the newest message in view")
+    return ada, grace
+
+
+def test_the_first_step_back_is_not_undone_by_what_is_written_meanwhile(reading: Pair) -> None:
+    ada, grace = reading
     # Less than what counts as near the end: so a browser begins to go to the beginning.
     wheel = ScrollOrigin.from_element(grace.find("#scroller"))
     ActionChains(grace.driver).scroll_from_origin(wheel, 0, -20).perform()
@@ -292,15 +299,8 @@ def test_the_first_step_back_is_not_undone_by_what_is_written_meanwhile(
     assert grace.number("#scroller", "scrollTop") == before
 
 
-def test_reading_back_is_not_disturbed_by_new_messages(ada_and_grace: Pair) -> None:
-    ada, grace = ada_and_grace
-    ada.create_room("long")
-    grace.open_entry("other-rooms", "long")
-    grace.wait_room("long")
-    for number in range(30):
-        ada.send(f"line {number}")
-    grace.wait_message("line 29")
-    grace.wait(lambda: below(grace) < 2, "the newest message in view")
+def test_reading_back_is_not_disturbed_by_new_messages(reading: Pair) -> None:
+    ada, grace = reading
     grace.find("#scroller").send_keys(Keys.HOME)
     grace.wait(lambda: grace.number("#scroller", "scrollTop") == 0, "the beginning")
     ada.send("something new")

@@ -62,11 +62,9 @@ def test_an_administrator_sees_and_puts_out(
     bob.wait(lambda: bob.find("#my-name").text == "Bob", "the chat")
     log_in(ada, guarded, "Ada")
     ada.wait(lambda: path(ada) == "admin", "the page of administrators")
-    kick = ada.wait(
-        lambda: ada.driver.find_elements("css selector", "[aria-label='Kick Bob']"), "Bob"
-    )[0]
-    assert "lobby" in ada.find("#rooms").text
-    kick.click()
+    ada.wait_shown("[aria-label='Kick Bob']")
+    assert "lobby" in ada.texts("#rooms")[0]
+    ada.click("[aria-label='Kick Bob']")
     ada.driver.switch_to.alert.accept()
     ada.wait(
         lambda: not ada.driver.find_elements("css selector", "[aria-label='Kick Bob']"), "no Bob"

@@ -188,11 +188,11 @@ def test_each_message_tells_its_time_to_who_points_at_it(ada: ChatPage) -> None:
         ada.wait_delivered(text)
     times = ada.driver.find_elements(By.CSS_SELECTOR, ".message time")
     texts = ada.driver.find_elements(By.CSS_SELECTOR, ".message .text")
-    ActionChains(ada.driver).move_to_element(texts[1]).perform()
+    ActionChains(ada.driver).move_to_element(texts[-1]).perform()
     ada.wait_shown(".continued:hover time")
     said_at = """
         const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
         return clock.format(new Date(arguments[0].dateTime));
     """
-    assert times[1].text == ada.driver.execute_script(said_at, times[1])
-    assert times[1].rect["x"] + times[1].rect["width"] <= texts[1].rect["x"]
+    assert times[-1].text == ada.driver.execute_script(said_at, times[-1])
+    assert times[-1].rect["x"] + times[-1].rect["width"] <= texts[-1].rect["x"]

@@ -13,9 +13,6 @@ from tests.helpers import async_test
 
 from .run import Report, run
 
-# A machine that does much else takes its time to start a server.
-pytestmark = pytest.mark.timeout(240)
-
 
 def assert_kept(report: Report) -> None:
     """The promise was kept; if not, says what was wrong."""

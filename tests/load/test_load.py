@@ -12,7 +12,6 @@ from .figures import percentile, quantiles
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", NAMES)
 def test_scenario(name: str) -> None:
     scenario = importlib.import_module(f"tests.load.{name}")
@@ -21,7 +20,6 @@ def test_scenario(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_the_chat_ends_gently() -> None:
     result = asyncio.run(restart.run(**restart.QUICK, gently=1))
     assert restart.faults(result) == []
