@@ -40,7 +40,7 @@ PASSWORD = "correct horse"
 def server() -> Iterator[ChatServer]:
     """The chat server; a test that stops it starts it again."""
     # On a busy machine it may take a while until a page is loaded again.
-    server = ChatServer("--feeds", "prices=0.1", "--frames", "--away-after", "120")
+    server = ChatServer("--feeds", "prices=0.1", "--frames", "--away-after", "60")
     server.start()
     yield server
     server.stop()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.browser.chat_server import ChatServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
