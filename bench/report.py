@@ -178,7 +178,8 @@ Made by `python -m bench.report` from the files beside it; [how they are measure
 ## What it must show
 
 Ratios in one run, medians over its rounds. Where the machine had other things to do meanwhile, the
-ratio of processor times for a message says more than that of rates.
+ratio of processor times for a message says more than that of rates. `≤` where the other server had
+time left, and the generator was what held it up: its rate might be higher.
 
 {targets}
 

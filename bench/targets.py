@@ -23,6 +23,11 @@ from .rounds import median_of, ratio
 
 __all__ = ["TARGETS", "Results", "Target", "Verdict", "judge", "load_results", "table"]
 
+IDLE: Final = 0.85
+"""Of a core: a server that uses less while its generator is busy waits for it."""
+BUSY: Final = 0.85
+"""Of a core: a generator that uses more is."""
+
 Results = dict[str, list[dict[str, Any]]]
 """The rows of each file of results, by the file's name without its suffix."""
 
@@ -136,12 +141,14 @@ class Verdict:
         other: whom it was compared with; empty for none.
         found: the ratio or value, or None where the results have it not.
         by_cpu: the same ratio of processor times, or None.
+        idled: whether the other waited for the generator: its rate might be higher.
     """
 
     target: Target
     other: str = ""
     found: float | None = None
     by_cpu: float | None = None
+    idled: bool = False
 
     @property
     def met(self) -> bool:
@@ -210,9 +217,13 @@ def judge(target: Target, results: Results) -> Verdict:
     best = max(rates, key=lambda name: rates[name][0])
     theirs = rates[best][1]
     has_cpu = all(sample.get("cpu_us") for sample in (*mine, *theirs))
-    return Verdict(
-        target, best, ratio(mine, theirs), ratio(mine, theirs, "cpu_us") if has_cpu else None
-    )
+    by_cpu = ratio(mine, theirs, "cpu_us") if has_cpu else None
+    return Verdict(target, best, ratio(mine, theirs), by_cpu, _has_idled(theirs))
+
+
+def _has_idled(samples: Sequence[dict[str, Any]]) -> bool:
+    server, generator = (median_of(samples, f"{who}_load") for who in ("server", "generator"))
+    return server is not None and generator is not None and server < IDLE and generator > BUSY
 
 
 COLUMNS: Final = ("workload", "compared with", "target", "measured", "by processor time", "")
@@ -234,7 +245,7 @@ def table(verdicts: Iterable[Verdict]) -> list[list[str]]:
                 target.workload,
                 other,
                 wanted,
-                f"{verdict.found:.2f}{sign}",
+                f"{'≤ ' * verdict.idled}{verdict.found:.2f}{sign}",
                 "" if verdict.by_cpu is None else f"{verdict.by_cpu:.2f} ×",
                 "met" if verdict.met else "missed",
             ]

@@ -33,6 +33,20 @@ def test_ours_is_compared_with_the_best_of_the_others() -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "generator", "told"), [(0.6, 0.97, "≤ 2.25 ×"), (0.97, 0.97, "2.25 ×")]
+)
+def test_who_waited_for_the_generator_might_be_faster(
+    server: float, generator: float, told: str
+) -> None:
+    rows = [row("rfc6455", 90), row("fast", 40)]
+    for sample in rows[1]["samples"]:
+        sample |= {"server_load": server, "generator_load": generator}
+    verdict = judge(TARGET, {"echo": rows})
+    assert verdict.met
+    assert table([verdict])[0][3] == told
+
+
+@pytest.mark.parametrize(
     "rows",
     [
         [],
