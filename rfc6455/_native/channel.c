@@ -1,7 +1,7 @@
 /* The short way of a message between a transport and whoever takes it.
  *
  * What lives here: the base class of a connection on asyncio, as Python sees it. The way itself is in
- * `receiving.h`, `sending.h` and `writing.h`. For everything that it does not take it calls
+ * `receiving.h`, `sending.h`, `leaving.h` and `writing.h`. For everything that it does not take it calls
  * `_receive_read`, `_send` and `_push`, the general way in Python, of which it is a shortcut and
  * nothing more. Its twin is `asyncio/channel.py`, which has a short way for less.
  */
@@ -271,6 +271,7 @@ module_exec(PyObject *module)
     state->open_state = PyObject_GetAttrString(states, "OPEN");
     Py_DECREF(states);
     state->sending_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &sending_spec, NULL);
+    state->octets_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &octets_spec, NULL);
     state->channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &channel_spec, NULL);
     if (PyErr_Occurred())
         return -1;
@@ -284,6 +285,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 
     Py_VISIT(state->channel_type);
     Py_VISIT(state->sending_type);
+    Py_VISIT(state->octets_type);
     Py_VISIT(state->open_state);
     Py_VISIT(state->new_masking_key);
     Py_VISIT(state->depart);
@@ -299,6 +301,7 @@ module_clear(PyObject *module)
 
     Py_CLEAR(state->channel_type);
     Py_CLEAR(state->sending_type);
+    Py_CLEAR(state->octets_type);
     Py_CLEAR(state->empty);
     Py_CLEAR(state->join);
     Py_CLEAR(state->open_state);

@@ -7,7 +7,7 @@
 #ifndef RFC6455_RECEIVING_H
 #define RFC6455_RECEIVING_H
 
-#include "writing.h"
+#include "leaving.h"
 
 /* Sets the times of the keepalive, as Connection.receive_data does. */
 static int
@@ -217,7 +217,9 @@ take_read(Channel *self, const unsigned char *octets, Py_ssize_t length, PyObjec
             flush_behind_error(self);
             goto done;
         }
-        if ((PyList_Size(self->outbox) > 0 && schedule_flush(self) < 0) ||
+        /* Much that waited would leave the processor's caches while others are read. */
+        if ((PyList_Size(self->outbox) > 0 &&
+             (self->collected > COLLECT_AT_MOST ? flush(self) : schedule_flush(self)) < 0) ||
             (!self->takes_reads && tell(self, N_AFTER_READ) < 0))
             goto done;
     }

@@ -1,4 +1,4 @@
-/* From a message to the outbox, or straight into the socket.
+/* From a message to the outbox.
  *
  * What lives here: `send` and `push` for messages that nothing stands in the way of, and the coroutine
  * that `send` returns. All else is given to `_send` and `_push`.
@@ -8,7 +8,7 @@
 #define RFC6455_SENDING_H
 
 #include "coroutines.h"
-#include "writing.h"
+#include "leaving.h"
 
 /* What `send` returns for a message that may go the short way. */
 typedef struct {
@@ -44,47 +44,49 @@ wrapped_frame(Channel *self, int first, PyObject *message, const unsigned char *
     return frame;
 }
 
-/* Puts a frame into the outbox, which leaves now or with the others of its batch. */
+/* Has what was put into the outbox leave, now or with the others of its batch. */
+static int
+leave(Channel *self, Py_ssize_t size, int collects)
+{
+    if (!collects)
+        return flush(self);
+    self->collected += size;
+    if (self->collected > (self->apart ? APART_AT_MOST : COLLECT_AT_MOST))
+        return flush(self);
+    return self->batching ? 0 : schedule_flush(self);
+}
+
+/* Puts a frame into the outbox. */
 static int
 put_out(Channel *self, PyObject *frame, Py_ssize_t size, int collects)
 {
     int failed = is_whole(self) ? PyList_Append(self->outbox, frame) : -1;
 
     Py_DECREF(frame);
-    if (failed < 0)
-        return -1;
-    if (!collects)
-        return flush(self);
-    self->collected += size;
-    if (self->collected > COLLECT_AT_MOST)
-        return flush(self);
-    return self->batching ? 0 : schedule_flush(self);
+    return failed < 0 ? -1 : leave(self, size, collects);
 }
 
-/* Writes the frame of a large message without making one. Returns 0 if that cannot be. */
+/* Puts a message into the outbox without making a frame of it: a header, and the payload as it is. */
 static int
-send_uncopied(Channel *self, int first, const char *payload, Py_ssize_t size)
+put_out_apart(Channel *self, int first, PyObject *message, Py_ssize_t size, int collects)
 {
-    unsigned char header[LONGEST_HEADER];
-    Py_ssize_t waiting, header_size, sent;
-    PyObject *frame, *rest = NULL;
-    int closing, straight;
+    unsigned char octets[LONGEST_HEADER];
+    PyObject *header = PyBytes_FromStringAndSize((char *)octets,
+                                                 write_header(octets, first, size, 0));
+    PyObject *payload = PyBytes_Check(message) ? Py_NewRef(message) : octets_of(self, message);
+    PyObject *parts = header && payload ? PyList_New(0) : NULL;
+    int failed = -1;
 
-    if (flush(self) < 0 || (waiting = PyList_Size(self->outbox)) < 0 ||
-        (closing = is_transport_closing(self)) < 0 || (straight = may_go_straight(self)) < 0)
+    if (parts && is_whole(self) && PyList_Append(parts, header) == 0 &&
+        PyList_Append(parts, payload) == 0)
+        failed = PyList_SetSlice(self->outbox, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, parts);
+    Py_XDECREF(header);
+    Py_XDECREF(payload);
+    Py_XDECREF(parts);
+    if (failed < 0)
         return -1;
-    if (waiting || closing || !straight)
-        return 0;
-    header_size = write_header(header, first, size, 0);
-    sent = put_into_socket(self, header, header_size, payload, size, 0);
-    if (sent == header_size + size)
-        return 1;
-    if (sent == 0)
-        return 0;
-    if ((frame = make_frame(first, payload, size, NULL)) != NULL)
-        rest = PyBytes_FromStringAndSize(PyBytes_AsString(frame) + sent, header_size + size - sent);
-    Py_XDECREF(frame);
-    return hand_over(self, rest) < 0 ? -1 : 1;
+    self->apart = 1;
+    return leave(self, size, collects);
 }
 
 /* Sends a message the short way, if nothing stands in its way. Returns 1 if it did, 0 if it is to go
@@ -93,10 +95,10 @@ static int
 send_now(Channel *self, PyObject *message, int pushed)
 {
     const char *payload;
-    Py_ssize_t size, waiting = 0;
+    Py_ssize_t size, waiting;
     PyObject *key = NULL, *frame;
     const unsigned char *key_octets = NULL;
-    int first = FIN | BINARY, sent;
+    int first = FIN | BINARY, collects = self->batching || pushed, opened, straight;
 
     if (self->must_wait || !is_whole(self))
         return PyErr_Occurred() ? -1 : 0;
@@ -116,11 +118,18 @@ send_now(Channel *self, PyObject *message, int pushed)
         return 0;
     if (size >= self->plain_below && !self->mark)
         return 0;
-    if ((sent = is_open(self)) <= 0)
-        return sent;
+    if ((opened = is_open(self)) <= 0)
+        return opened;
+    /* Behind a message that the application has yet to take there may be another reply; and who
+     * pushes one does not wait for it to leave. */
+    if (!collects && self->on_message == Py_None) {
+        if ((waiting = PyObject_Size(self->inbox)) < 0)
+            return -1;
+        collects = waiting > 0;
+    }
     if (size >= LARGE_MESSAGE && size < self->plain_below && !self->masks &&
-        (sent = send_uncopied(self, first, payload, size)) != 0)
-        return sent;
+        (straight = may_go_straight(self)) != 0)
+        return straight < 0 || put_out_apart(self, first, message, size, collects) < 0 ? -1 : 1;
     if (self->masks) {
         if ((key = PyObject_CallNoArgs(self->state->new_masking_key)) == NULL)
             return -1;
@@ -131,14 +140,7 @@ send_now(Channel *self, PyObject *message, int pushed)
     Py_XDECREF(key);
     if (frame == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    /* Behind a message that the application has yet to take there may be another reply; and who
-     * pushes one does not wait for it to leave. */
-    if (!self->batching && !pushed && self->on_message == Py_None &&
-        (waiting = PyObject_Size(self->inbox)) < 0) {
-        Py_DECREF(frame);
-        return -1;
-    }
-    return put_out(self, frame, size, self->batching || pushed || waiting > 0) < 0 ? -1 : 1;
+    return put_out(self, frame, size, collects) < 0 ? -1 : 1;
 }
 
 static PyObject *

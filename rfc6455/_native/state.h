@@ -16,6 +16,8 @@ enum {
     SHORT_READ = 32 * 1024,      /* of a peer that sends many messages at a time */
     FEW = 32,                    /* connections whose replies wait for those of others */
     LARGE_MESSAGE = 16 * 1024,   /* copied into no frame, if that can be helped */
+    APART_AT_MOST = 256 * 1024,  /* bytes that those may add up to in a batch */
+    MOST_PARTS = 64,             /* that are written at a time */
 };
 
 /* What `descriptor` holds beside descriptors. */
@@ -93,6 +95,7 @@ static const char *const NAME_TEXTS[NAMES] = {
 typedef struct {
     PyTypeObject *channel_type;
     PyTypeObject *sending_type;
+    PyTypeObject *octets_type;
     PyObject *empty;
     PyObject *join;
     PyObject *open_state;
@@ -133,6 +136,7 @@ typedef struct {
     char write_paused;
     char flush_scheduled;
     char laboured; /* whether an extension has made any of what waits in the outbox */
+    char apart; /* whether the outbox may hold payloads apart from their headers */
     char crowded; /* whether reads bring more messages than are handed out in a turn */
 } Channel;
 

@@ -1,7 +1,8 @@
-/* From the core's outbox into the socket.
+/* Bytes into the socket.
  *
- * What lives here: when what was said leaves, and which way. What the socket does not take at once is
- * the transport's, which knows what to do about it. This file does not know what frames hold.
+ * What lives here: which way they go, all in one object or in parts. What the socket does not take at
+ * once is the transport's, which knows what to do about it. This file does not know what frames hold,
+ * nor when they leave.
  */
 
 #ifndef RFC6455_WRITING_H
@@ -11,7 +12,6 @@
 
 #ifndef _WIN32
 #include <sys/socket.h>
-#include <sys/uio.h>
 #ifndef MSG_NOSIGNAL /* Python ignores SIGPIPE anyhow */
 #define MSG_NOSIGNAL 0
 #endif
@@ -50,33 +50,22 @@ may_go_straight(Channel *self)
     return !self->handed_over;
 }
 
-/* Puts into the socket what it takes of a header and a payload; returns how much that was. Whatever
- * goes wrong, the transport finds it too, and knows what to do. More may be said to follow at once:
- * MSG_MORE, or 0. */
+/* Puts into the socket what it takes; returns how much that was. Whatever goes wrong, the transport
+ * finds it too, and knows what to do. More may be said to follow at once: MSG_MORE, or 0. */
 static Py_ssize_t
-put_into_socket(Channel *self, const void *header, Py_ssize_t header_size, const void *payload,
-                Py_ssize_t size, int more)
+put_into_socket(Channel *self, const void *octets, Py_ssize_t size, int more)
 {
 #ifdef _WIN32
     return 0;
 #else
-    struct iovec parts[] = {
-        {.iov_base = (void *)header, .iov_len = (size_t)header_size},
-        {.iov_base = (void *)payload, .iov_len = (size_t)size},
-    };
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    int flags = MSG_DONTWAIT | MSG_NOSIGNAL | more;
-    Py_ssize_t sent;
+    Py_ssize_t sent = send(self->descriptor, octets, (size_t)size,
+                           MSG_DONTWAIT | MSG_NOSIGNAL | more);
 
-    if (header_size == 0)
-        sent = send(self->descriptor, payload, (size_t)size, flags);
-    else
-        sent = sendmsg(self->descriptor, &message, flags);
     return sent < 0 ? 0 : sent;
 #endif
 }
 
-/* Drops the connection, since there was no memory for the rest of a frame that has begun to leave. */
+/* Drops the connection, since the rest of a frame that has begun to leave is lost. */
 static void
 break_off(Channel *self)
 {
@@ -121,7 +110,7 @@ write_out(Channel *self, PyObject *data, int more)
     if (straight) {
         const char *octets = PyBytes_AsString(data);
         Py_ssize_t size = PyBytes_Size(data);
-        Py_ssize_t sent = put_into_socket(self, NULL, 0, octets, size, more);
+        Py_ssize_t sent = put_into_socket(self, octets, size, more);
 
         if (sent == size)
             return 0;
@@ -131,140 +120,107 @@ write_out(Channel *self, PyObject *data, int more)
     return hand_over(self, Py_NewRef(data));
 }
 
-static int
-is_transport_closing(Channel *self)
-{
-    PyObject *answer = call(self, self->transport, N_IS_CLOSING);
-    int closing = answer == NULL ? -1 : PyObject_IsTrue(answer);
+/* The UTF-8 of a text as an object with a buffer, so that no frame need be made to hold a copy. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *text;
+} Octets;
 
-    Py_XDECREF(answer);
-    return closing;
+static PyObject *
+octets_of(Channel *self, PyObject *text)
+{
+    Octets *octets = PyObject_New(Octets, self->state->octets_type);
+
+    if (octets != NULL)
+        octets->text = Py_NewRef(text);
+    return (PyObject *)octets;
 }
 
-/* Writes what is in the outbox; `_flush` in Python does the same. */
 static int
-flush(Channel *self)
+octets_getbuffer(PyObject *object, Py_buffer *view, int flags)
 {
-    Py_ssize_t count;
-    PyObject *pending, *data;
-    int closing = -1, failed = 0;
+    Py_ssize_t size;
+    const char *octets = PyUnicode_AsUTF8AndSize(((Octets *)object)->text, &size);
 
-    self->collected = 0;
-    self->flush_scheduled = 0;
-    self->laboured = 0;
-    if (!is_whole(self) || (count = PyList_Size(self->outbox)) < 0)
-        return -1;
-    if (self->write_paused || count == 0)
-        return 0;
-    pending = PyObject_GetAttr(self->core, self->state->names[N_PENDING_PONG]);
-    if (pending == NULL)
-        return -1;
-    Py_DECREF(pending);
-    if (pending != Py_None)
-        return tell(self, N_FLUSH);
-    data = count == 1 ? Py_NewRef(PyList_GetItem(self->outbox, 0))
-                      : PyObject_CallMethodOneArg(self->state->empty, self->state->join,
-                                                  self->outbox);
-    if (data == NULL)
-        return -1;
-    if (PyList_SetSlice(self->outbox, 0, count, NULL) == 0 &&
-        (closing = is_transport_closing(self)) == 0)
-        failed = write_out(self, data, 0);
-    Py_DECREF(data);
-    return closing < 0 ? -1 : failed;
+    view->obj = NULL;
+    return octets ? PyBuffer_FillInfo(view, object, (void *)octets, size, 1, flags) : -1;
 }
 
-/* Has the loop call a function with those that leave, at its next turn. */
-static int
-call_soon(Channel *self, PyObject *function)
-{
-    PyObject *arguments[] = {self->loop, function, self->leaving};
-    PyObject *handle = PyObject_VectorcallMethod(self->state->names[N_CALL_SOON], arguments, 3, NULL);
-
-    Py_XDECREF(handle);
-    return handle == NULL ? -1 : 0;
-}
-
-/* Has the loop call `depart` at the end of this turn, as `_schedule_flush` in Python does; or `gather`,
- * where what leaves was work. */
-static int
-schedule_flush(Channel *self)
-{
-    Py_ssize_t waiting;
-
-    if (self->flush_scheduled)
-        return 0;
-    if (!is_whole(self) || (waiting = PyList_Size(self->leaving)) < 0)
-        return -1;
-    if (waiting == 0 && call_soon(self, self->laboured ? self->state->gather : self->state->depart) < 0)
-        return -1;
-    self->flush_scheduled = 1;
-    return PyList_Append(self->leaving, (PyObject *)self);
-}
-
-/* Writes what was sent before an exception, which stays set. */
 static void
-flush_behind_error(Channel *self)
+octets_dealloc(PyObject *object)
 {
-    PyObject *type, *error, *traceback;
+    PyTypeObject *type = Py_TYPE(object);
 
-    PyErr_Fetch(&type, &error, &traceback);
-    if (flush(self) < 0)
-        PyErr_WriteUnraisable((PyObject *)self);
-    PyErr_Restore(type, error, traceback);
+    Py_DECREF(((Octets *)object)->text);
+    PyObject_Free(object);
+    Py_DECREF(type);
 }
 
-PyDoc_STRVAR(depart_doc,
-"depart(leaving, /)\n--\n\n"
-"Writes what these connections have to say, and empties the list.");
+static PyType_Slot octets_slots[] = {
+    {Py_tp_dealloc, octets_dealloc},
+    {Py_bf_getbuffer, octets_getbuffer},
+    {0, NULL},
+};
 
-static PyObject *
-depart(PyObject *module, PyObject *leaving)
+static PyType_Spec octets_spec = {
+    .name = "rfc6455._native.channel.Octets",
+    .basicsize = sizeof(Octets),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = octets_slots,
+};
+
+/* Puts parts into the socket, one behind the other, in one call; returns how much it took. */
+static Py_ssize_t
+put_parts_into_socket(Channel *self, const Py_buffer *parts, Py_ssize_t count)
 {
-    ModuleState *state = PyModule_GetState(module);
-    PyObject *channels = PyList_GetSlice(leaving, 0, PY_SSIZE_T_MAX);
+#ifdef _WIN32
+    return 0;
+#else
+    struct iovec places[MOST_PARTS];
+    struct msghdr message = {.msg_iov = places, .msg_iovlen = (size_t)count};
+    Py_ssize_t sent;
 
-    if (channels == NULL || PyList_SetSlice(leaving, 0, PY_SSIZE_T_MAX, NULL) < 0) {
-        Py_XDECREF(channels);
-        return NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        places[i].iov_base = parts[i].buf;
+        places[i].iov_len = (size_t)parts[i].len;
     }
-    for (Py_ssize_t i = 0; i < PyList_Size(channels); i++) {
-        PyObject *object = PyList_GetItem(channels, i);
-        Channel *channel = (Channel *)object;
+    sent = sendmsg(self->descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent < 0 ? 0 : sent;
+#endif
+}
 
-        if (!PyObject_TypeCheck(object, state->channel_type)) {
-            PyErr_SetString(PyExc_TypeError, "only channels depart");
-            PyErr_WriteUnraisable(object);
+/* Writes parts, MOST_PARTS at most, straight into the socket, which must be allowed. What it does not
+ * take goes to the transport without a copy, too. */
+static int
+write_parts(Channel *self, PyObject *parts)
+{
+    Py_buffer buffers[MOST_PARTS];
+    Py_ssize_t count = PyList_GET_SIZE(parts), known = 0, sent = 0;
+    int failed;
+
+    while (known < count &&
+           PyObject_GetBuffer(PyList_GET_ITEM(parts, known), &buffers[known], PyBUF_SIMPLE) == 0)
+        known++;
+    failed = known < count;
+    if (!failed)
+        sent = put_parts_into_socket(self, buffers, count);
+    for (Py_ssize_t i = 0; i < known; i++) {
+        Py_ssize_t size = buffers[i].len;
+
+        if (sent < size && !failed) {
+            PyObject *view = PyMemoryView_FromObject(PyList_GET_ITEM(parts, i));
+            PyObject *rest = view ? PySequence_GetSlice(view, sent, size) : NULL;
+
+            Py_XDECREF(view);
+            failed = hand_over(self, rest) < 0;
         }
-        /* An observer, who is told in Python, has all messages go the general way. One that fails
-         * does not keep the others. */
-        else if ((channel->plain_below > 0 ? flush(channel) : tell(channel, N_FLUSH)) < 0 &&
-                 hand_error(channel, N_WRITING_FAILED) < 0)
-            PyErr_WriteUnraisable(object);
+        sent = sent > size ? sent - size : 0;
+        PyBuffer_Release(&buffers[i]);
     }
-    Py_DECREF(channels);
-    Py_RETURN_NONE;
-}
-
-/* To wake a peer takes as long as to compress a message. One that answers at once sleeps again before
- * the next message is there, if each turn has but a few for it; so these wait for those of the next. */
-PyDoc_STRVAR(gather_doc,
-"gather(leaving, /)\n--\n\n"
-"Does what `depart` does; where they are a few, after the loop has looked for reads once more.");
-
-static PyObject *
-gather(PyObject *module, PyObject *leaving)
-{
-    ModuleState *state = PyModule_GetState(module);
-    Py_ssize_t count = PyList_Size(leaving);
-    PyObject *first = count > 0 ? PyList_GetItem(leaving, 0) : NULL;
-
-    if (count < 2 || count > FEW || !PyObject_TypeCheck(first, state->channel_type) ||
-        !is_whole((Channel *)first))
-        return PyErr_Occurred() ? NULL : depart(module, leaving);
-    if (call_soon((Channel *)first, state->depart) < 0)
-        return NULL;
-    Py_RETURN_NONE;
+    /* Of what has begun to leave the rest is lost. */
+    if (failed)
+        break_off(self);
+    return failed ? -1 : 0;
 }
 
 #endif
