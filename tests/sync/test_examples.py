@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import rfc6455.sync
 from tests.programs import background, free_port, on_port, run
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_client_talks_to_the_server(tmp_path: Path) -> None:
-    port = free_port()
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A port that is held until the end of the process: before `nothing_is_left` counts."""
+    return free_port()
+
+
+def test_the_client_talks_to_the_server(tmp_path: Path, port: int) -> None:
     for name in ("threads_server.py", "threads_client.py"):
         program = (ROOT / "examples" / name).read_text("utf-8")
         (tmp_path / name).write_text(on_port(program, port), "utf-8")
