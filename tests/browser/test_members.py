@@ -197,6 +197,11 @@ def test_who_has_written_to_one_is_seen_to_be_here_without_a_room(
     assert ada.texts("#subtitle") == ["Private messages"]
     bob.send("I am")
     ada.wait_text("#subtitle", "Private messages · online")
+    # Without a connection nobody knows.
+    ada.run("chat.client.suspend()")
+    ada.wait_text("#subtitle", "Private messages")
+    ada.run("chat.client.retryNow()")
+    ada.wait_text("#subtitle", "Private messages · online")
     bob.driver.get("about:blank")
     # The server waits whether Bob comes back; the page asks when somebody looks at it again.
     look = "document.dispatchEvent(new Event('visibilitychange'))"

@@ -14,13 +14,13 @@ const EVERY = 60_000;
 
 async function ask() {
   const { active, client } = chat;
-  if (active?.kind !== "person" || !client?.online || document.visibilityState !== "visible") return;
+  if (active?.kind !== "person" || document.visibilityState !== "visible") return;
   let presence = null;
   try {
     const { online, last_seen: lastSeen } = await client.presence(active.name);
     presence = { isHere: online, lastSeen: lastSeen ? new Date(lastSeen) : null };
   } catch {
-    // They have not written to us, or are gone for good.
+    // They have not written to us, or are gone for good; or there is no connection.
   }
   active.presence = presence;
   render();
