@@ -80,6 +80,7 @@ ENDS = """
     const node = [...document.querySelectorAll(selector)].at(-1);
     const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
     while (texts.nextNode() && !texts.currentNode.data.includes(name));
+    if (!texts.currentNode.data?.includes(name)) return null;
     const at = texts.currentNode.data.indexOf(name);
     return [at, at + name.length - 1].map((index) => {
       const range = document.createRange();
@@ -101,9 +102,17 @@ def test_names_among_words_are_read_in_their_own_direction(
     ada.wait_text(".note", f"{name} joined")
     ada.send("one")
     ada.wait_text(".seen", f"Seen by {name}")
-    other.write("x")
-    ada.wait_text("#typing-text", f"{name} is typing")
-    for selector in ("#member-list .entry-name", ".note", ".seen", "#typing-text"):
+
+    def while_typing() -> list[float] | None:
+        # It ends soon.
+        other.write("x")
+        ends: list[float] | None = ada.driver.execute_script(ENDS, "#typing-text", name)
+        return ends
+
+    typing = ada.wait(while_typing, "the name of who types")
+    assert typing is not None
+    assert typing[1] < typing[0]
+    for selector in ("#member-list .entry-name", ".note", ".seen"):
         first, last = ada.driver.execute_script(ENDS, selector, name)
         assert last < first, selector
 

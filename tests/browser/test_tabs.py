@@ -26,6 +26,17 @@ def twice(guarded: ChatServer, browsers: tuple[Chrome, Chrome]) -> tuple[ChatPag
     return here, there
 
 
+# What is told goes by itself.
+RECORD_TOASTS = """
+    window.toasts = [];
+    const record = ({ addedNodes: [toast] }) => {
+      if (toast) window.toasts.push(toast.querySelector(".toast-text").textContent);
+    };
+    new MutationObserver((records) => records.forEach(record))
+      .observe(document.getElementById("toasts"), { childList: true });
+"""
+
+
 def leave_for_good(page: ChatPage) -> None:
     """Leave the open room, whose last member one is."""
     page.click("#leave")
@@ -42,10 +53,12 @@ def test_rooms_are_joined_and_left_everywhere(twice: tuple[ChatPage, ChatPage]) 
     here.wait_delivered("Lunch?")
     there.open_entry("joined-rooms", "kitchen")
     there.wait_message("Lunch?")
+    here.driver.execute_script(RECORD_TOASTS)
     leave_for_good(there)
     here.wait_no_entry("joined-rooms", "kitchen")
     here.wait_room("lobby")
-    here.wait_text(".toast-text", "You are no longer in #kitchen. You left it in another window.")
+    told = "You are no longer in #kitchen. You left it in another window."
+    here.until("(told) => window.toasts.includes(told)", "word of it", told)
 
 
 def test_what_was_joined_and_left_meanwhile_shows_with_the_next_connection(
