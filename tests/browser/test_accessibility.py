@@ -101,6 +101,8 @@ def test_tools_work_by_keyboard(ada: ChatPage) -> None:
     assert ada.focused() == "open-search"
     ada.find("#my-name").click()
     keyboard.back()
+    assert ada.focused() == "System"
+    keyboard.back()
     assert ada.focused() == "The wire"
     keyboard.press(Keys.SPACE)
     assert ada.texts("#tools-heading") == ["The wire"]
