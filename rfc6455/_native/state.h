@@ -14,7 +14,7 @@ enum {
     BATCH = 64,                  /* as in asyncio/channel.py */
     LARGE_READ = 128 * 1024,     /* likewise */
     SHORT_READ = 32 * 1024,      /* of a peer that sends many messages at a time */
-    FEW = 32,                    /* connections whose replies wait for those of others */
+    FEW = 64,                    /* connections whose replies wait for those of others */
     LARGE_MESSAGE = 16 * 1024,   /* copied into no frame, if that can be helped */
     APART_AT_MOST = 256 * 1024,  /* bytes that those may add up to in a batch */
     MOST_PARTS = 64,             /* that are written at a time */

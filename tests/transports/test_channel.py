@@ -315,7 +315,7 @@ async def test_small_messages_are_not_compressed_and_large_ones_are(role: Role) 
 
 @pytest.mark.skipif(implementation == "python", reason="the general way writes at once")
 @pytest.mark.parametrize(
-    ("count", "size", "turns"), [(1, 200, 1), (2, 200, 2), (2, 199, 1), (32, 200, 2), (33, 200, 1)]
+    ("count", "size", "turns"), [(1, 200, 1), (2, 200, 2), (2, 199, 1), (64, 200, 2), (65, 200, 1)]
 )
 @virtual_time
 async def test_what_a_few_have_compressed_waits_for_what_the_next_turn_compresses(
