@@ -20,6 +20,7 @@ ALSO: Final = {
     "frameobserver.py": ("test_framelog.py",),
     "observer.py": ("test_framelog.py",),
     "tracing.py": ("test_framelog.py",),
+    "handshake/offer.py": ("handshake/test_server.py",),
     "extensions/base.py": ("test_extensions.py", "test_prepared.py"),
     "extensions/permessage_deflate.py": ("test_prepared.py",),
 }
