@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     targets = [TARGETS[name] for name in options.targets or TARGETS]
     for target in targets:
         if implementation != "native" and not target.pure:
-            twice = "THERE IS NO NATIVE TWIN, Python is compared with itself"
+            twice = "THERE IS NO NATIVE TWIN, Python is compared with Python alone"
             print(f"{target.name}: {twice}", file=sys.stderr)
     if options.merge:
         for target in targets:

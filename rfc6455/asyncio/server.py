@@ -161,7 +161,8 @@ class Server:
         self.options = options
         self._listening = listening
         self._started = False
-        self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
+        # Set by `start`: nobody comes in before.
+        self._loop: asyncio.AbstractEventLoop
         self.reception = Reception(
             options.route,
             options.router,
