@@ -95,6 +95,12 @@ class Load:
             process.check()
             raise RuntimeError(f"{process.name}: {done.stderr.strip()}\n{process.output()}".strip())
         sample: Sample = json.loads(done.stdout)
+        if not sample["count"]:
+            print(
+                f"{process.name}: nothing came back in {self.seconds} s: had the machine other"
+                " things to do?",
+                file=sys.stderr,
+            )
         return sample
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,17 @@ def test_a_server_that_is_killed_is_named_and_left_out(
     ]
     assert rounds == [8, 8]
     assert "c-raw failed and is left out: c-raw ended with code -9" in capsys.readouterr().err
+
+
+@pytest.mark.compiler
+def test_a_measurement_in_which_nothing_came_back_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-c", """print('{"count": 0}')"""]
+    monkeypatch.setattr(Load, "command", lambda *_: command)
+    with comparison.launch(Candidate("c-ws", BY_NAME["c-ws"]), None) as server:
+        assert Load(seconds=0.5).run(server, core=None) == {"count": 0}
+    assert "c-ws: nothing came back in 0.5 s" in capsys.readouterr().err
 
 
 def part(main: Callable[[list[str]], int]) -> everything.Part:
