@@ -83,6 +83,15 @@ def test_encode_message_tells_text_from_binary(key: bytes | None) -> None:
         assert encode_message(message, key) == encode(opcode, payload, masking_key=key)
 
 
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 0xFFFF, 0x10000])
+@pytest.mark.parametrize("key", [None, KEY])
+def test_encode_message_writes_what_encode_writes(key: bytes | None, size: int) -> None:
+    text = "a" * size
+    assert encode_message(text, key) == encode(Opcode.TEXT, text.encode(), masking_key=key)
+    data = text.encode()
+    assert encode_message(data, key) == encode(Opcode.BINARY, data, masking_key=key)
+
+
 def test_decode_header_tells_all_but_the_payload() -> None:
     assert decode_header(bytes.fromhex("01fe 1000 01020304")) == FrameHeader(
         fin=False, rsv=0, opcode=Opcode.TEXT, masking_key=b"\1\2\3\4", length=0x1000, size=8
