@@ -30,9 +30,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_name]
 
-# A deadline would make a test's verdict depend on the machine's load.
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# A deadline would make a test's verdict depend on the machine's load, and so would a judgement of
+# how quickly examples are made.
+_PATIENT: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
+hypothesis.settings.register_profile("default", **_PATIENT)
+hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True, **_PATIENT)
 hypothesis.settings.load_profile("ci" if CI else "default")
 
 
