@@ -29,7 +29,8 @@ BIG = bytes(range(256)) * 8192
 @contextmanager
 def congested(**options: Any) -> Iterator[tuple[WebSocket, Peer]]:
     """A connection whose peer does not read; nothing but pushed messages can follow."""
-    with pair(write_timeout=None, **options) as (websocket, peer):
+    # However long a busy machine takes to read all of it.
+    with pair(write_timeout=None, close_timeout=None, **options) as (websocket, peer):
         assert websocket.push(BIG)
         assert websocket.unsent_size > websocket._high_water
         yield websocket, peer

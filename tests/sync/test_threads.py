@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from rfc6455 import ConnectionClosed, Overflow, PermessageDeflate, Role
+from rfc6455 import ConnectionClosed, Limits, Overflow, PermessageDeflate, Role
 from rfc6455.sync import WebSocket, connect
 from tests.transports.conftest import TLS
 
-from .support import Task, echo, serving, uri
+from .support import PATIENCE, Task, echo, serving, uri
 
 THREADS = 8
 
@@ -197,13 +197,15 @@ def test_threads_that_receive_in_turn_lose_nothing() -> None:
 
 def test_many_connections_at_once() -> None:
     def exchange(number: int) -> None:
-        with connect(uri(server)) as websocket:
+        with connect(uri(server), limits=patient) as websocket:
             for turn in range(20):
                 text = content(number, turn)
                 websocket.send(text)
                 assert websocket.recv() == text
 
-    with serving(echo) as server:
+    # A busy machine may keep the last of them waiting for as long as a test may take.
+    patient = Limits(open_timeout=PATIENCE, close_timeout=PATIENCE)
+    with serving(echo, limits=patient) as server:
         tasks = [Task(exchange, number) for number in range(40)]
         for task in tasks:
             task.result()
