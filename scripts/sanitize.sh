@@ -45,6 +45,6 @@ import rfc6455
 assert rfc6455.implementation == "native" and rfc6455.__file__.startswith("'"$copy"'")
 '
 [ $# -gt 0 ] || set -- tests/unit/test_{codec,parser,connection,streaming,permessage_deflate}.py tests/unit/{extensions,handshake} tests/fuzz/test_corpus.py \
-    tests/transports/test_{channel,inbox,reads,reentrancy,sending,receiving,listener,closing}.py
+    tests/transports/test_{channel,inbox,reads,reentrancy,sending,sockets,receiving,listener,closing}.py
 # Everything takes many times as long.
 "$python" -m pytest -q -p no:cacheprovider --timeout 300 "$@"
