@@ -68,22 +68,22 @@ class Part:
 
 PARTS: Final = {
     "codec": Part(
-        codec.main, "codec-native", "bytes to messages and back, no sockets", 10, 25, 9, 5
+        codec.main, "codec-native", "bytes to messages and back, no sockets", 7, 2.6, 9, 4
     ),
-    "echo": Part(echo.main, "echo", "messages that come back", 10, 450, 5, 25),
-    "broadcast": Part(broadcast.main, "broadcast", "one message to all", 20, 180, 5, 15),
-    "handshakes": Part(handshakes.main, "handshakes", "connect, upgrade, close", 6, 18, 5, 8),
+    "echo": Part(echo.main, "echo", "messages that come back", 10, 450, 5, 30),
+    "broadcast": Part(broadcast.main, "broadcast", "one message to all", 20, 180, 5, 18),
+    "handshakes": Part(handshakes.main, "handshakes", "connect, upgrade, close", 6, 18, 5, 12),
     # Three rounds differ by two per cent: one says it.
-    "memory": Part(memory.main, "memory", "idle connections", 300, 0, 0, 15),
-    "deflate": Part(deflate.main, "deflate", "echo of compressed JSON", 7, 37, 5, 15),
-    "clients": Part(clients.main, "clients", "clients against a server in C", 2, 63, 5, 20),
+    "memory": Part(memory.main, "memory", "idle connections", 300, 0, 0, 14),
+    "deflate": Part(deflate.main, "deflate", "echo of compressed JSON", 7, 37, 5, 24),
+    "clients": Part(clients.main, "clients", "clients against a server in C", 2, 63, 5, 16),
     "memory-deflate": Part(
-        memory_deflate.main, "memory_deflate", "settings of permessage-deflate", 40, 0, 0, 8
+        memory_deflate.main, "memory_deflate", "settings of permessage-deflate", 10, 0, 0, 4
     ),
     "deflate-levels": Part(
-        deflate_levels.main, "deflate_levels", "levels of permessage-deflate", 40, 0, 0, 8
+        deflate_levels.main, "deflate_levels", "levels of permessage-deflate", 16, 0, 0, 7
     ),
-    "fairness": Part(fairness.main, "fairness", "a quiet client beside a flood", 10, 80, 5, 15),
+    "fairness": Part(fairness.main, "fairness", "a quiet client beside a flood", 10, 80, 5, 18),
 }
 
 

@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     comparison = Comparison(options)
     chosen = candidates(parser, options, among=among, quick=QUICK_SERVERS)
     found: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for _ in range(options.rounds):
+    for _ in range(1 if options.quick else options.rounds):
         for candidate in chosen:
             for way, one in ways(candidate).items():
                 try:
