@@ -98,10 +98,6 @@ def pinned(core: int | None) -> Callable[[], None] | None:
     return lambda: os.sched_setaffinity(0, {core})
 
 
-# Sockets that are bound and do not listen, one for each port that was given away.
-_held: list[socket.socket] = []
-
-
 def free_port() -> int:
     """Returns a port of which nobody else will be told as long as this process lives.
 
@@ -118,7 +114,7 @@ def free_port() -> int:
             holder.close()
             continue
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _held.append(holder)
+        holder.detach()
         return port
 
 
