@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 import rfc6455
 from server.app import App
@@ -22,12 +25,19 @@ UNHURRIED = {
     "away_after": 0.0,
 }
 
+PATIENT_LIMITS = functools.partial(
+    rfc6455.Limits, ping_interval=None, write_timeout=None, close_timeout=60.0
+)
+
 
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[str]:
     """Runs the chat on a free port, and gives its address without a scheme."""
-    async with App(Config(host="127.0.0.1", port=0, **UNHURRIED | settings)) as app:
-        yield f"127.0.0.1:{app.port}"
+    with pytest.MonkeyPatch.context() as patch:
+        # Nobody who does not read is dropped for another reason before the chat finds them slow.
+        patch.setattr("server.app.Limits", PATIENT_LIMITS)
+        async with App(Config(host="127.0.0.1", port=0, **UNHURRIED | settings)) as app:
+            yield f"127.0.0.1:{app.port}"
 
 
 class Client:
