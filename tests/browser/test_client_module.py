@@ -44,7 +44,12 @@ def test_two_clients_talk_over_the_real_server() -> None:
         script = str(Path(__file__).with_name("talk.js"))
         url = f"ws://127.0.0.1:{server.port}/ws"
         run = subprocess.run(
-            [node(), script, url], capture_output=True, text=True, cwd=ROOT, timeout=50, check=False
+            [node(), script, url],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=120,
+            check=False,
         )
     finally:
         server.stop()

@@ -25,9 +25,9 @@ __all__ = ["HAPPENINGS", "Report", "run"]
 
 ROOMS: Final = ("lobby", "tea")
 SUBSCRIBERS: Final = 4
-FAULT_TIMEOUT: Final = 60.0
+FAULT_TIMEOUT: Final = 120.0
 """Seconds until people must have got on, whatever has happened."""
-END_TIMEOUT: Final = 60.0
+END_TIMEOUT: Final = 120.0
 """Seconds until everybody must have heard everything, once nothing happens any more."""
 
 

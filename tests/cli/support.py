@@ -51,7 +51,7 @@ def command(*arguments: str, stdin: str | bytes = b"", **changes: str) -> Done:
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
         env=environment(**changes),
-        timeout=50,
+        timeout=120,
         check=False,
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -186,7 +186,7 @@ class Terminal:
         self._let_go()
         while piece := self._read():
             self.seen += piece
-        return self._process.wait(40)
+        return self._process.wait(120)
 
     def _let_go(self) -> None:
         if self._theirs is not None:

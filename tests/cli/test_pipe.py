@@ -121,7 +121,7 @@ def test_a_reader_that_has_enough_ends_it(server: str) -> None:
         process.stdout.close()
         process.stdin.write(b"b\n")
         process.stdin.flush()
-        assert process.wait(40) == 141
+        assert process.wait(120) == 141
         assert process.stderr.read() == b""
 
 

@@ -53,7 +53,6 @@ socket.onclose = ({ code, reason, wasClean }) => {
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chrome]:
     with chromium() as driver:
-        driver.set_script_timeout(10)
         yield driver
 
 

@@ -149,7 +149,7 @@ def test_an_event_loop_that_is_not_there_is_one_line() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1
@@ -170,7 +170,7 @@ def test_an_address_in_use_is_one_line(free_port_taken: int) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

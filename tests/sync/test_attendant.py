@@ -123,7 +123,7 @@ def test_the_child_of_a_fork_has_an_attendant_of_its_own() -> None:
             ours, theirs = socket.socketpair()
             core = Connection(Role.CLIENT, now=time.monotonic())
             websocket = WebSocket(core, Stream(ours))
-            theirs.settimeout(20)
+            theirs.settimeout(60)
             theirs.sendall(bytes([0x89, 0]))
             return websocket, theirs.recv(1) == bytes([0x8a])
 

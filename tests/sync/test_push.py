@@ -171,11 +171,11 @@ def test_pushed_messages_wait_for_the_end_of_one_in_fragments() -> None:
         def fragments() -> Iterator[str]:
             yield "a"
             begun.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
             yield "b"
 
         sender = Task(websocket.send, fragments())
-        assert begun.wait(20)
+        assert begun.wait(60)
         assert websocket.push("c")
         # A thread may push in the middle of its own message, too.
         assert websocket.unsent_size == 1

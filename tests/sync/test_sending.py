@@ -158,11 +158,11 @@ def test_nothing_comes_between_fragments_but_control_frames() -> None:
         def fragments() -> Iterator[str]:
             yield "a"
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
             yield "b"
 
         first = Task(websocket.send, fragments())
-        begun.wait(10)
+        begun.wait(60)
         others = [Task(websocket.send, str(number)) for number in range(3)]
         until(lambda: len(websocket._turns) == 3)
         with pytest.raises(TimeoutError):

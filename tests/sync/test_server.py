@@ -411,7 +411,7 @@ def test_a_handler_that_does_not_return_is_left_to_itself(
     go_on = threading.Event()
 
     def handler(websocket: WebSocket) -> None:
-        go_on.wait(10)
+        go_on.wait(60)
 
     with serving(handler, limits=QUICK) as server:
         with Peer.dial(server) as peer:

@@ -125,7 +125,7 @@ def test_what_send_says_is_true_when_the_connection_is_closed_meanwhile(
 
         tasks = [Task(send_until_closed, sender) for sender in range(THREADS)]
         tasks.append(Task(receive_until_closed))
-        assert enough.wait(20)
+        assert enough.wait(60)
         closers = [Task(websocket.close) for _ in range(3)]
         for task in (*tasks, *closers):
             task.result()

@@ -273,7 +273,7 @@ def test_e4_without_file_descriptors_it_waits_quietly_and_recovers(loop: str) ->
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert completed.returncode == 0, completed.stderr
