@@ -187,6 +187,8 @@ def test_what_is_new_is_counted_in_the_title_the_icon_and_the_app(
     assert watched.driver.execute_script("return window.appBadge") == 2
     watched.click("[data-tool=notifications]")
     watched.open_entry("joined-rooms", "lobby")
+    # It may be long by now.
+    watched.find("#scroller").send_keys(Keys.END)
     watched.wait(lambda: watched.driver.title == "#lobby - Chat", "the title")
     assert watched.find("link[rel=icon]").get_attribute("href") == icon
     assert watched.driver.execute_script("return window.appBadge") == 0
