@@ -84,12 +84,12 @@ class ChatPage:
 
     # -- Waiting and finding ------------------------------------------------------------------
 
-    def wait(self, condition: Callable[[], T], what: str) -> T:
-        """Return the first true value of ``condition``."""
+    def wait(self, condition: Callable[[], T], what: str, *, every: float = 0.05) -> T:
+        """Return the first true value of ``condition``, asked for at such intervals, in seconds."""
         waiting = WebDriverWait(
             self.driver,
             PATIENCE,
-            poll_frequency=0.05,
+            poll_frequency=every,
             ignored_exceptions=[StaleElementReferenceException],
         )
         return waiting.until(lambda _: condition(), f"waited for {what}")
@@ -118,7 +118,7 @@ class ChatPage:
         """Run the body of an asynchronous function in the page, with ``given`` and with ``chat``,
         which the page's parts share."""
         error = self.driver.execute_async_script(RUN.replace("CODE", code), *given)
-        assert error == ""
+        assert error == "", error
 
     def find(self, selector: str) -> WebElement:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
