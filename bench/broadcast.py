@@ -29,7 +29,6 @@ from .peers import SERVERS, names
 from .rounds import Load
 
 RECEIVERS: Final = (100, 1000, 10_000)
-DEFLATE_RECEIVERS: Final = (100, 1000)
 QUICK_SERVERS: Final = (
     "rfc6455",
     "rfc6455-listener",
@@ -59,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plain-only", action="store_true", help="nothing compressed")
     options = prepare(parser, arguments)
     receivers = options.receivers or ([1000] if options.quick else RECEIVERS)
-    with_deflate = options.receivers or ([] if options.quick else DEFLATE_RECEIVERS)
+    plain_only = options.plain_only or (options.quick and not options.receivers)
 
     def cell(count: int, size: int, deflate: bool) -> Cell:
         load = Load(
@@ -74,19 +73,23 @@ def main(arguments: list[str] | None = None) -> int:
 
     comparison = Comparison(options)
     plain = candidates(parser, options, mode="broadcast", among=among, quick=QUICK_SERVERS)
-    few = [cell(n, 128, False) for n in receivers if n <= CROWD]
-    many = [cell(n, 128, False) for n in receivers if n > CROWD]
-    comparison.run(few, plain, unit="deliveries")
-    quick_to_open = [c for c in plain if options.only or c.name not in SLOW_TO_OPEN]
-    comparison.run(many, quick_to_open, unit="deliveries")
-    if with_deflate and not options.plain_only:
+
+    def measure(chosen: list[Candidate], size: int, deflate: bool) -> None:
+        quick_to_open = [c for c in chosen if options.only or c.server.name not in SLOW_TO_OPEN]
+        few = [cell(n, size, deflate) for n in receivers if n <= CROWD]
+        many = [cell(n, size, deflate) for n in receivers if n > CROWD]
+        for cells, them in ((few, chosen), (many, quick_to_open)):
+            if cells:
+                comparison.run(cells, them, unit="deliveries")
+
+    measure(plain, 128, False)
+    if not plain_only:
         compressing = [
             Candidate(c.name, c.server, c.workload, c.server.deflate[0])
             for c in plain
             if c.server.deflate
         ]
-        cells = [cell(n, 1024, True) for n in with_deflate]
-        comparison.run(cells, compressing, unit="deliveries")
+        measure(compressing, 1024, True)
     comparison.finish()
     return 0
 

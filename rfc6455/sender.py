@@ -91,7 +91,7 @@ class Sender:
 
     @property
     def outbox(self) -> list[bytes]:
-        """The list of frames that `data_to_send` empties: it stays the same."""
+        """The list that `data_to_send` empties, always the same: frames, or the parts of frames."""
         return self._outbox
 
     @property

@@ -217,9 +217,10 @@ take_read(Channel *self, const unsigned char *octets, Py_ssize_t length, PyObjec
             flush_behind_error(self);
             goto done;
         }
-        /* Much that waited would leave the processor's caches while others are read. */
+        /* A turn's worth of large messages would leave the processor's caches, and the C library would
+         * give their memory back to the system each time. */
         if ((PyList_Size(self->outbox) > 0 &&
-             (self->collected > COLLECT_AT_MOST ? flush(self) : schedule_flush(self)) < 0) ||
+             (self->apart ? flush(self) : schedule_flush(self)) < 0) ||
             (!self->takes_reads && tell(self, N_AFTER_READ) < 0))
             goto done;
     }
