@@ -327,6 +327,8 @@ class Incoming(BytesProtocol):
             pieces = aiter(stream)
             async for piece in pieces:
                 self._transport.write(piece)
+                # What never waits itself would keep all others waiting, and not hear of its end.
+                await asyncio.sleep(0)
                 await may_write.wait()
         except (KeyboardInterrupt, SystemExit):
             raise

@@ -463,6 +463,29 @@ async def test_a_stream_goes_no_faster_than_its_reader() -> None:
 
 
 @on_each_loop
+async def test_a_stream_that_never_waits_keeps_nobody_waiting_and_ends_with_its_client() -> None:
+    ended = asyncio.Event()
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        try:
+            for _ in range(100_000):
+                # Nothing fills a buffer that a reader would have to empty.
+                yield b""
+        finally:
+            ended.set()
+
+    def process_request(request: Request) -> Response:
+        return Response(200, stream=endless())
+
+    async with serving(echo, process_request=process_request) as server:
+        async with await dial(server) as peer:
+            peer.send(request())
+            await peer.reader.readuntil(b"\r\n\r\n")
+            assert not ended.is_set()
+        await ended.wait()
+
+
+@on_each_loop
 async def test_nobody_asks_for_what_a_head_request_does_not_get() -> None:
     pieces = Pieces()
     pieces.queue.put_nowait(b"x")
