@@ -11,6 +11,7 @@ nobody compresses less. One publish is under way at a time.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,6 +30,9 @@ from .peers import SERVERS, names
 from .rounds import Load
 
 RECEIVERS: Final = (100, 1000, 10_000)
+DEFLATE_RECEIVERS: Final = (100, 1000)
+"""To ten thousand, servers that compress for each take a second a message; ``--receivers`` measures
+it."""
 QUICK_SERVERS: Final = (
     "rfc6455",
     "rfc6455-listener",
@@ -58,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plain-only", action="store_true", help="nothing compressed")
     options = prepare(parser, arguments)
     receivers = options.receivers or ([1000] if options.quick else RECEIVERS)
+    with_deflate = options.receivers or DEFLATE_RECEIVERS
     plain_only = options.plain_only or (options.quick and not options.receivers)
 
     def cell(count: int, size: int, deflate: bool) -> Cell:
@@ -74,7 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     comparison = Comparison(options)
     plain = candidates(parser, options, mode="broadcast", among=among, quick=QUICK_SERVERS)
 
-    def measure(chosen: list[Candidate], size: int, deflate: bool) -> None:
+    def measure(
+        chosen: list[Candidate], receivers: Sequence[int], size: int, deflate: bool
+    ) -> None:
         quick_to_open = [c for c in chosen if options.only or c.server.name not in SLOW_TO_OPEN]
         few = [cell(n, size, deflate) for n in receivers if n <= CROWD]
         many = [cell(n, size, deflate) for n in receivers if n > CROWD]
@@ -82,14 +89,14 @@ def main(arguments: list[str] | None = None) -> int:
             if cells:
                 comparison.run(cells, them, unit="deliveries")
 
-    measure(plain, 128, False)
+    measure(plain, receivers, 128, False)
     if not plain_only:
         compressing = [
             Candidate(c.name, c.server, c.workload, c.server.deflate[0])
             for c in plain
             if c.server.deflate
         ]
-        measure(compressing, 1024, True)
+        measure(compressing, with_deflate, 1024, True)
     comparison.finish()
     return 0
 
