@@ -85,9 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
         quick_to_open = [c for c in chosen if options.only or c.server.name not in SLOW_TO_OPEN]
         few = [cell(n, size, deflate) for n in receivers if n <= CROWD]
         many = [cell(n, size, deflate) for n in receivers if n > CROWD]
-        for cells, them in ((few, chosen), (many, quick_to_open)):
-            if cells:
-                comparison.run(cells, them, unit="deliveries")
+        comparison.run(few, chosen, unit="deliveries")
+        comparison.run(many, quick_to_open, unit="deliveries")
 
     measure(plain, receivers, 128, False)
     if not plain_only:
